@@ -1,0 +1,17 @@
+"""Fixtures every test may ask for."""
+
+import os
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tshark() -> str:
+    """The path of tshark; without it the test is skipped, or fails where MAILSCOPE_REQUIRE_TSHARK says it must be there."""
+    path = shutil.which("tshark")
+    if path is None and os.environ.get("MAILSCOPE_REQUIRE_TSHARK") == "1":
+        pytest.fail("tshark is not installed, and MAILSCOPE_REQUIRE_TSHARK=1 says it must be")
+    if path is None:
+        pytest.skip("tshark is not installed")
+    return path
