@@ -1,0 +1,181 @@
+"""pcapng: sections with their own byte order, interfaces with their own link type and clock.
+
+Format: draft-ietf-opsawg-pcapng. Every block is type, length, body, length again; blocks we have no use for are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, log10
+from struct import Struct
+from typing import NamedTuple
+
+from analyzer.at import NS_PER_S
+from analyzer.capture.packets import Facts
+from analyzer.capture.record import DamageError, Data, Record, announce, frame_limit
+
+MAGIC = b"\x0a\x0d\x0d\x0a"
+"""Type of a section header block, the same read in either byte order."""
+
+_SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
+_NUMBERED = frozenset({9, 0xBAD, 0x40000BAD})  # journal and custom blocks: no packets, but Wireshark numbers them
+_ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
+_TSRESOL, _TSOFFSET = 9, 14
+_BLOCK_BYTES = 12  # type, length, length again
+_PACKET_BYTES = 20  # interface, time, two lengths
+_NO_LINK = -1
+_TS_LIMIT = 2**63 - 1
+"""Latest time kept, ns: what a signed 64-bit count of ns holds (year 2262); a hostile clock may claim more."""
+
+
+class _Interface(NamedTuple):
+    link: int
+    snap: int
+    """Snap length, 0 = none."""
+    limit: int
+    multiply: int
+    """Ticks times this, divided by the next, are ns."""
+    divide: int
+    offset: int
+    """ns to add."""
+
+
+class _Order(NamedTuple):
+    """The structures in the byte order of a section."""
+
+    block: Struct
+    packet: Struct
+    interface: Struct
+    option: Struct
+    word: Struct
+    offset: Struct
+    half: Struct
+
+
+def _order(sign: str) -> _Order:
+    return _Order(*(Struct(sign + layout) for layout in ("II", "IIIII", "H2xI", "HH", "I", "q", "H")))
+
+
+_BY_SIGN = {sign: _order(sign) for sign in "<>"}
+
+
+def records(data: Data, facts: Facts) -> Iterator[Record]:
+    """Yield the records in file order.
+
+    Raises:
+        DamageError: a block whose lengths do not agree, that runs past the end of the file, or that contradicts itself.
+    """
+    order = _BY_SIGN["<"]
+    interfaces: list[_Interface] = []
+    at, total, last = 0, len(data), 0
+    untimed = False
+    while at < total:
+        if data[at : at + 4] == MAGIC:
+            order, interfaces = _section(data, at), []
+        kind, length = _block(data, at, order)
+        if kind in (_ENHANCED, _PACKET):
+            ts, size, wire, face = _packet(data, at, length, order, interfaces, old=kind == _PACKET)
+            last = ts
+            yield ts, at + 28, size, wire, face.link
+        elif kind == _INTERFACE:
+            interfaces.append(_interface(data, at, length, order, facts))
+        elif kind == _SIMPLE:
+            size, wire, link = _simple(data, at, length, order, interfaces)
+            untimed = True
+            yield last, at + 12, size, wire, link
+        elif kind in _NUMBERED:
+            yield last, at + 8, length - _BLOCK_BYTES, length - _BLOCK_BYTES, _NO_LINK
+        at += length
+    if untimed:
+        facts.warnings.append("frames without a time stamp (simple packet blocks) have that of the frame before them")
+
+
+def _section(data: Data, at: int) -> _Order:
+    sign = _ORDERS.get(data[at + 8 : at + 12])
+    if sign is None:
+        raise DamageError(at, "a section header has no byte-order mark")
+    return _BY_SIGN[sign]
+
+
+def _block(data: Data, at: int, order: _Order) -> tuple[int, int]:
+    """Return type and length of a block that lies in the file whole and whose two lengths agree."""
+    if at + _BLOCK_BYTES > len(data):
+        raise DamageError(at, "the file ends inside a block header")
+    kind, length = order.block.unpack_from(data, at)
+    if length < _BLOCK_BYTES or length % 4:
+        raise DamageError(at, f"a block claims a length of {length} octets, which no block can have")
+    if at + length > len(data):
+        raise DamageError(at, "the file ends inside a block")
+    if order.word.unpack_from(data, at + length - 4)[0] != length:
+        raise DamageError(at, "the two lengths of a block do not agree")
+    return kind, length
+
+
+def _packet(
+    data: Data, at: int, length: int, order: _Order, interfaces: list[_Interface], *, old: bool
+) -> tuple[int, int, int, _Interface]:
+    """Read an enhanced (or old) packet block: ts, octets in the file, octets on the wire, its interface."""
+    if length < _BLOCK_BYTES + _PACKET_BYTES:
+        raise DamageError(at, "a packet block is too short for its own header")
+    number, high, low, size, wire = order.packet.unpack_from(data, at + 8)
+    if old:
+        number = order.half.unpack_from(data, at + 8)[0]
+    if number >= len(interfaces):
+        raise DamageError(at, f"a packet names interface {number}, which was not announced")
+    face = interfaces[number]
+    if size > length - _BLOCK_BYTES - _PACKET_BYTES or size > face.limit:
+        raise DamageError(at, f"a packet block claims a frame of {size} octets, more than it holds")
+    ts = ((high << 32) | low) * face.multiply // face.divide + face.offset
+    return (ts if 0 <= ts <= _TS_LIMIT else _clamped(ts)), size, wire, face
+
+
+def _clamped(ts: int) -> int:
+    return min(max(ts, 0), _TS_LIMIT)
+
+
+def _simple(data: Data, at: int, length: int, order: _Order, interfaces: list[_Interface]) -> tuple[int, int, int]:
+    """Read a simple packet block: octets in the file, octets on the wire, link type."""
+    if length < _BLOCK_BYTES + 4 or not interfaces:
+        raise DamageError(at, "a simple packet block without room or without an interface")
+    wire = order.word.unpack_from(data, at + 8)[0]
+    face = interfaces[0]
+    size = min(wire, face.snap or wire)
+    if size > length - _BLOCK_BYTES - 4 or size > face.limit:
+        raise DamageError(at, f"a simple packet block claims a frame of {size} octets, more than it holds")
+    return size, wire, face.link
+
+
+def _interface(data: Data, at: int, length: int, order: _Order, facts: Facts) -> _Interface:
+    if length < _BLOCK_BYTES + 8:
+        raise DamageError(at, "an interface block is too short for its own header")
+    link, snap = order.interface.unpack_from(data, at + 8)
+    resolution, offset = 6, 0
+    for code, value in _options(data, at + 16, at + length - 4, order):
+        if code == _TSRESOL and len(value) == 1:
+            resolution = value[0]
+        elif code == _TSOFFSET and len(value) == 8:
+            offset = order.offset.unpack(value)[0] * NS_PER_S
+    facts.resolution = max(facts.resolution if facts.link_types else 0, _digits(resolution))
+    announce(facts, link)
+    return _Interface(link, snap, frame_limit(link), *_clock(resolution), offset)
+
+
+def _options(data: Data, at: int, end: int, order: _Order) -> Iterator[tuple[int, bytes]]:
+    while at + 4 <= end:
+        code, size = order.option.unpack_from(data, at)
+        if code == 0 or at + 4 + size > end:
+            return
+        yield code, data[at + 4 : at + 4 + size]
+        at += 4 + (size + 3 & ~3)
+
+
+def _clock(resolution: int) -> tuple[int, int]:
+    """Turn if_tsresol into (multiply, divide): the top bit chooses powers of two, else of ten."""
+    if resolution & 0x80:
+        return NS_PER_S, 1 << (resolution & 0x7F)
+    return (10 ** (9 - resolution), 1) if resolution <= 9 else (1, 10 ** (resolution - 9))
+
+
+def _digits(resolution: int) -> int:
+    """Return the decimal digits of a clock, at most the 9 that we keep."""
+    return min(9, ceil((resolution & 0x7F) * log10(2)) if resolution & 0x80 else resolution)

@@ -1,0 +1,200 @@
+"""The walk over all frames: a plain loop that decides by ports as early as possible and keeps mail packets only.
+
+Two roads: plain IPv4 without options or fragments behind a link header of fixed length is read in place, with as few
+operations as possible; everything else (tags, tunnels, IPv6, fragments, ICMP, odd links) goes through ``headers``.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator
+from struct import Struct, error
+from zlib import crc32
+
+from analyzer.capture.fragments import Fragments
+from analyzer.capture.headers import (
+    ICMP,
+    ICMPV6,
+    IPV4,
+    IPV6,
+    LINKS,
+    TCP,
+    TUNNEL_DEPTH,
+    VLAN_KINDS,
+    VXLAN_PORT,
+    Datagram,
+    extensions,
+    internet,
+    tunnelled,
+    untag,
+)
+from analyzer.capture.packets import SYN, Facts, Packets, Stopped
+from analyzer.capture.record import DamageError, Data, Record, link_name
+from analyzer.capture.select import OPENERS, Selection
+from analyzer.capture.unreachable import unreachable
+from analyzer.capture.via_scapy import Foreign
+from analyzer.capture.window import Segment, Window
+
+_FIXED_HEADERS = {1: 14, 113: 16}
+"""Link type -> octets of a header that ends in the EtherType."""
+
+_PLAIN_BYTES = 40  # IPv4 and TCP without options
+_PEEK = Struct(">HB5xHxB10xHH").unpack_from  # EtherType, version and length, fragment, protocol, both ports
+_V4 = Struct(">xxHHxxB3x4s4s").unpack_from  # total length, identification, time to live, addresses
+_PORTS = Struct(">HH").unpack_from
+_RELEASE_BYTES = 64 << 20
+"""Octets of a mapped file walked before their pages are given back."""
+
+
+class Walk:
+    """One pass over the records of one capture."""
+
+    def __init__(self, data: Data, facts: Facts, ports: frozenset[int], *, any_port: bool) -> None:
+        self.facts = facts
+        self._data, self._ports, self._any_port = data, ports, any_port
+        self._window = Window(facts)
+        self._selection = Selection(self._window)
+        self._fragments = Fragments()
+        self._foreign: dict[int, Foreign] = {}
+
+    def packets(self, records: Iterator[Record], damage: str | None = None) -> Iterator[Packets]:
+        """Yield window after window; the facts are complete before the last one is yielded.
+
+        ``damage`` says why the data ends early when the packing around the capture was damaged.
+        """
+        data, facts, window, ports, any_port = self._data, self.facts, self._window, self._ports, self._any_port
+        followed, waiting, offer = self._selection.followed, self._selection.waiting, self._selection.offer
+        peek, general, release = _PEEK, self._general, _releaser(data)
+        frame, first, last, released = 0, 1 << 64, -1, _RELEASE_BYTES
+        link_before = head = -1
+        try:
+            for ts, at, size, wire, link in records:
+                frame += 1
+                if ts < first:  # noqa: PLR1730  (min and max cost a call per frame)
+                    first = ts
+                if ts > last:  # noqa: PLR1730
+                    last = ts
+                if link != link_before:
+                    link_before, head = link, _FIXED_HEADERS.get(link, -1)
+                if head > 0 and size >= head + _PLAIN_BYTES:
+                    ip = at + head
+                    kind, version, part, proto, sport, dport = peek(data, ip - 2)
+                    if kind in VLAN_KINDS and size >= head + _PLAIN_BYTES + 4:
+                        ip += 4
+                        kind, version, part, proto, sport, dport = peek(data, ip - 2)
+                    if kind == IPV4 and version == 0x45 and not part & 0x3FFF:
+                        if proto == TCP:
+                            if sport in ports or dport in ports:
+                                window.add(_plain(frame, ts, data, at, ip, size, wire))
+                            elif any_port:
+                                key = data[ip + 12 : ip + 24]
+                                tcp = ip + 20
+                                if key in waiting or key in followed or data[tcp + 13] & SYN:
+                                    offer(key, _plain(frame, ts, data, at, ip, size, wire))
+                                else:
+                                    said = tcp + (data[tcp + 12] >> 2 & 60)
+                                    if said < at + size and data[said] in OPENERS:
+                                        offer(key, _plain(frame, ts, data, at, ip, size, wire))
+                        elif proto != 17 or dport == VXLAN_PORT:
+                            general(frame, ts, data[at : at + size], wire, link)
+                    elif kind != 0x0806:
+                        general(frame, ts, data[at : at + size], wire, link)
+                else:
+                    general(frame, ts, data[at : at + size], wire, link)
+                if window.full and (taken := window.take()) is not None:
+                    yield taken
+                if at > released:
+                    release(at)
+                    released = at + _RELEASE_BYTES
+        except DamageError as found:
+            facts.stopped = Stopped(frame, found.offset_bytes, damage or found.reason)
+        if damage is not None and facts.stopped is None:
+            facts.stopped = Stopped(frame, len(data), damage)
+        facts.packets = frame
+        facts.start, facts.end = (first or None, last or None) if frame else (None, None)
+        for foreign in self._foreign.values():
+            facts.warnings.extend(foreign.warnings())
+        if (taken := window.take()) is not None:
+            yield taken
+
+    def _general(self, frame: int, ts: int, octets: bytes, wire: int, link: int) -> None:
+        """Read any frame; what ends too early or makes no sense is skipped."""
+        try:
+            reader = LINKS.get(link)
+            if reader is None:
+                if link < 0:  # a block that is numbered but no packet
+                    return
+                octets = self._other(link, octets)
+                kind, at = (IPV4 if octets[0] >> 4 == 4 else IPV6), 0
+                wire = len(octets)
+            else:
+                kind, at = untag(octets, *reader(octets, 0))
+            self._inside(frame, ts, octets, kind, at, wire, crc32(octets[:at]))
+        except (IndexError, error):
+            return
+
+    def _inside(self, frame: int, ts: int, octets: bytes, kind: int, at: int, wire: int, link: int) -> None:  # noqa: PLR0917
+        for _ in range(TUNNEL_DEPTH):
+            datagram = internet(octets, kind, at, wire)
+            if datagram is None:
+                return
+            if datagram.fragment is not None:
+                self._fragment(frame, ts, octets, datagram, link)
+                return
+            if datagram.proto == TCP:
+                self._tcp(frame, ts, octets, datagram, link)
+                return
+            if datagram.proto in (ICMP, ICMPV6):
+                found = unreachable(frame, ts, octets, datagram, self._ports)
+                if found is not None:
+                    self._window.complain(found)
+                return
+            inner = tunnelled(octets[: datagram.end], datagram)
+            if inner is None:
+                return
+            kind, at = untag(octets, *inner)
+
+    def _fragment(self, frame: int, ts: int, octets: bytes, datagram: Datagram, link: int) -> None:
+        fragment = datagram.fragment
+        if fragment is None or datagram.proto not in (TCP, 60):  # 60: destination options before TCP
+            return
+        whole = self._fragments.add(ts, datagram, fragment, octets[datagram.at : datagram.end])
+        if whole is None:
+            return
+        proto, at, nested = extensions(whole, datagram.proto, 0)
+        if proto == TCP and nested is None:
+            joined = datagram._replace(at=at, end=len(whole), wire_end=len(whole), fragment=None)
+            self._tcp(frame, ts, whole, joined, link)
+
+    def _tcp(self, frame: int, ts: int, octets: bytes, datagram: Datagram, link: int) -> None:
+        src, dst, _, at, end, wire_end, ident, ttl, _ = datagram
+        if at + 20 > end:
+            return
+        sport, dport = _PORTS(octets, at)
+        segment = Segment(frame, ts, octets, src, dst, at, end, wire_end, ident, ttl, link)
+        if sport in self._ports or dport in self._ports:
+            self._window.add(segment)
+        elif self._any_port:
+            self._selection.offer(src + dst + octets[at : at + 4], segment)
+
+    def _other(self, link: int, octets: bytes) -> bytes:
+        """Return the IP datagram in a frame of a link type that is not ours, through scapy."""
+        foreign = self._foreign.get(link)
+        if foreign is None:
+            foreign = self._foreign[link] = Foreign(link, link_name(link))
+        return foreign.internet(octets)
+
+
+def _plain(frame: int, ts: int, data: Data, at: int, ip: int, size: int, wire: int) -> Segment:  # noqa: PLR0917
+    """Make the segment of a plain IPv4 packet (header of 20 octets) at ``ip``."""
+    total, ident, ttl, src, dst = _V4(data, ip)
+    end = at + size
+    wire_end = ip + total if total else at + max(wire, size)
+    return Segment(frame, ts, data, src, dst, ip + 20, min(end, wire_end), wire_end, ident, ttl, crc32(data[at:ip]))
+
+
+def _releaser(data: Data) -> Callable[[int], None]:
+    """Return what gives back the pages of a mapped file before an offset, where the system can."""
+    if not isinstance(data, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return lambda _at: None
+    return lambda at: data.madvise(mmap.MADV_DONTNEED, 0, at & -mmap.PAGESIZE)
