@@ -1,0 +1,89 @@
+"""Connection: one TCP connection as a bystander saw it; Chunk: octets of one side in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from analyzer.at import At, Side
+
+
+class Chunk(NamedTuple):
+    """Octets of one side that became known, in order, at one frame."""
+
+    side: Side
+    data: bytes
+    """New octets in sequence order; may be empty when only a loss is told."""
+    at: At
+    """The frame that completed these octets."""
+    lost: int = 0
+    """Octets of this side missing from the capture just before ``data``."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """One TCP connection; its counts are complete once it has ended."""
+
+    uid: str
+    """Stable for the same packets: 'C1', 'C2', ... in order of first frame."""
+    client: str
+    client_port: int
+    server: str
+    server_port: int
+    client_known: str
+    """How we know who is who: 'syn', 'greeting' or 'port'."""
+    first_frame: int
+    start: int
+    """First packet, ns UTC."""
+    last_frame: int = 0
+    end: int = 0
+    """Last packet, ns UTC."""
+    conn_state: str = "OTH"
+    """Zeek's word: S0 S1 S2 S3 SF REJ RSTO RSTR RSTOS0 RSTRH SH SHR OTH."""
+    history: str = ""
+    """Zeek's letters: S SYN, H SYN+ACK, A ACK, D data, F FIN, R RST; capitals from the client; each once."""
+    client_bytes: int = 0
+    """Payload octets of the client, each counted once."""
+    server_bytes: int = 0
+    missed_bytes: int = 0
+    """Octets known to have been sent but absent from the capture."""
+    retransmits: int = 0
+    """Packets that carried nothing new (mirrored copies excluded)."""
+    duplicates: int = 0
+    """Packets recognised as mirrored copies of one just seen."""
+    packets: int = 0
+    """Packets of the connection in the capture, copies excluded."""
+    syn_at: At | None = None
+    """First SYN of the client."""
+    syn_count: int = 0
+    """SYN packets of the client, retransmissions included."""
+    syn_ack_at: At | None = None
+    established_at: At | None = None
+    """The client's ACK that completed the handshake, or its first data."""
+    handshake_ms: float | None = None
+    """SYN to SYN/ACK, ms."""
+    fin_by: Side | None = None
+    """Who sent the first FIN."""
+    fin_at: At | None = None
+    reset_by: Side | None = None
+    """Who sent the first RST."""
+    reset_at: At | None = None
+    one_sided: bool = False
+    """Packets of one side only were captured, though the other must have spoken."""
+    unreachable: str | None = None
+    """Code of an ICMP error that answered the SYN, with its reporter: 'prohibited from 10.0.0.1'."""
+    unreachable_frame: int | None = None
+    server_ttl: int | None = None
+    """TTL of the server's SYN/ACK (else of its first packet), to know a middlebox's RST by."""
+    reset_ttl: int | None = None
+    """TTL of the first RST."""
+
+
+class Listener(Protocol):
+    """Hears what a connection says while it is being read."""
+
+    def chunk(self, chunk: Chunk) -> None:
+        """Take the next octets; chunks of both sides come in the order a bystander learns them."""
+
+    def end(self) -> None:
+        """The connection has ended, or the capture has; its record is complete."""
