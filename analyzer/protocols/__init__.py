@@ -1,0 +1,39 @@
+"""Bytes in, events out; no packet, no file, no clock.
+
+A parser is a bystander, not a peer: it sees both directions, may start in the middle and may lose octets. ``feed`` never
+raises; ``lost`` forgets the half-read message and resumes at the next line that looks like one; ``close`` yields what the
+end of the connection means. No secret leaves a parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from analyzer.at import At, Side
+from analyzer.protocols.events import Event
+from analyzer.protocols.imap import Imap
+
+
+class Parser(Protocol):
+    """What a mail protocol must offer."""
+
+    name: str
+    ports: frozenset[int]
+    opening: re.Pattern[bytes]
+    """The first octets of the side that speaks first, the server."""
+
+    def feed(self, side: Side, data: bytes, at: At) -> Iterator[Event]:
+        """Take the next octets of one side."""
+
+    def lost(self, side: Side, count: int, at: At) -> Iterator[Event]:
+        """Be told that octets of one side are missing."""
+
+    def close(self, at: At, *, complete: bool = True) -> Iterator[Event]:
+        """Be told that the connection ended; ``complete`` is False when it was the capture that ended."""
+
+
+PARSERS: tuple[type[Parser], ...] = (Imap,)
+
+__all__ = ["PARSERS", "Event", "Imap", "Parser"]
