@@ -1,0 +1,63 @@
+"""Accounts: what became of each identity's logins on each server, and how many sessions it had open at most."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analyzer.sessions.concurrency import account_of, spans, steps
+from analyzer.sessions.names import names
+from analyzer.sessions.session import Login, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account on one server, in this view."""
+
+    account: str
+    """As most logins spelled it."""
+    server: str
+    protocol: str
+    logins_accepted: int
+    logins_refused: int
+    clients: tuple[str, ...]
+    """Addresses that tried, in numeric order of first login."""
+    clients_refused: tuple[str, ...]
+    """Those of them refused at least once."""
+    peak_open: int
+    """Most sessions of the account open at once, in this view."""
+    peak_open_at: int | None
+    """When that was first reached, ns UTC."""
+
+
+def accounts(sessions: Sequence[Session]) -> tuple[Account, ...]:
+    """Count per account and server; most refused first, then by name."""
+    known = names(login for s in sessions for login in s.logins)
+    tried: dict[tuple[str, str, str], list[Login]] = defaultdict(list)
+    opened: dict[tuple[str, str, str], list[Session]] = defaultdict(list)
+    for s in sessions:
+        for login in s.logins:
+            account = known.of(login)
+            if account is not None:
+                tried[account, s.server, s.protocol or ""].append(login)
+        account = account_of(s, known)
+        if s.opened is not None and account is not None:
+            opened[account, s.server, s.protocol or ""].append(s)
+    rows = [_row(key, logins, opened[key]) for key, logins in tried.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.logins_refused, row.account, row.server)))
+
+
+def _row(key: tuple[str, str, str], logins: list[Login], sessions: list[Session]) -> Account:
+    peak, peak_at = steps(spans(sessions)).peak
+    return Account(
+        account=key[0],
+        server=key[1],
+        protocol=key[2],
+        logins_accepted=sum(x.outcome == "accepted" for x in logins),
+        logins_refused=sum(x.outcome == "refused" for x in logins),
+        clients=tuple(dict.fromkeys(x.client for x in logins)),
+        clients_refused=tuple(dict.fromkeys(x.client for x in logins if x.outcome == "refused")),
+        peak_open=peak,
+        peak_open_at=peak_at,
+    )

@@ -1,0 +1,193 @@
+"""Session and Login: one mail session and one authentication exchange, as records.
+
+Unset is ``None``, never 0 or "". Times are ns since the Unix epoch, UTC. The doc string under a field is its
+documentation everywhere: ``mailscope fields``, tables, schema.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from analyzer.at import At, Side
+from analyzer.secret import Secret
+
+
+class Outcome(StrEnum):
+    """How a session ended up; exclusive."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DROPPED = "dropped"
+    ABANDONED = "abandoned"
+    REFUSED_AT_GREETING = "refused_at_greeting"
+    UNREACHABLE = "unreachable"
+    OPAQUE = "opaque"
+    UNSEEN = "unseen"
+
+
+class LoginOutcome(StrEnum):
+    """How one login attempt ended."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    ABANDONED = "abandoned"
+    UNSEEN = "unseen"
+
+
+class Complaint(NamedTuple):
+    """A NO, BAD or untagged BYE outside a login: the server did not do what it was asked."""
+
+    verb: str | None
+    """The command it answers; None for an untagged one."""
+    status: str
+    code: str | None
+    text: str
+    at: At
+    after_login: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One authentication exchange; a session may hold several."""
+
+    capture: str
+    """Base name of the file."""
+    session: str
+    """uid of the session."""
+    at: At
+    """First octet of the command."""
+    decided: At | None
+    """The deciding reply; None when the capture holds none."""
+    mechanism: str
+    """'LOGIN' for IMAP's own command, else the SASL mechanism."""
+    account: str | None
+    """The identity offered, without its NetBIOS domain; None when it cannot be seen."""
+    domain: str | None
+    """NetBIOS domain or realm offered with it."""
+    account_from: str
+    """Which message told the account: login, plain, ntlm, token, digest, scram, external, none."""
+    mailbox: str | None
+    """The mailbox acted for, when it differs from the account."""
+    workstation: str | None
+    """NTLM only: tells agent PCs apart behind one address."""
+    credential: Secret | None
+    """Clear-text mechanisms only; equality within one run, in no table, file or store."""
+    outcome: LoginOutcome
+    status: str
+    """'OK', 'NO', 'BAD', 'BYE' or ''."""
+    code: str | None
+    """Response code of the deciding reply."""
+    text: str | None
+    """Words of the deciding reply."""
+    auth_ms: float | None
+    """Last client octets of the exchange to the deciding reply, ms."""
+    client: str
+    server: str
+    server_port: int
+    server_name: str | None = None
+    """What the server called itself in an NTLM challenge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One TCP connection that spoke, or tried to speak, mail."""
+
+    capture: str
+    """Base name of the file."""
+    uid: str
+    """Stable for the same packets: C1, C2, ... in order of first frame."""
+    protocol: str | None
+    """imap, pop3, smtp; None when it cannot be told."""
+    tls: str
+    """none, starttls, implicit."""
+    client: str
+    client_port: int
+    server: str
+    server_port: int
+    start: int
+    """First packet, ns UTC."""
+    end: int
+    """Last packet, ns UTC."""
+    first_frame: int
+    last_frame: int
+    conn_state: str
+    """Zeek's word for how the TCP connection went."""
+    history: str
+    """Zeek's letters of what was seen, capitals from the client."""
+    handshake_ms: float | None
+    """SYN to SYN/ACK."""
+    greeting_ms: float | None
+    """Connection established to greeting."""
+    greeting: str | None
+    """The server's first line, cleaned."""
+    greeting_status: str | None
+    """OK, PREAUTH, BYE."""
+    greeting_at: At | None
+    product: str | None
+    """Server product as far as the wire tells, such as 'exchange' or 'dovecot'."""
+    capability: tuple[str, ...]
+    """The last capability list seen, upper case."""
+    logins: tuple[Login, ...]
+    outcome: Outcome
+    opened: int | None
+    """When the mailbox session was open, ns UTC; the start of the connection when it was open before the capture."""
+    closed: int | None
+    """When it closed; None when the capture ended first."""
+    closed_by: str | None
+    """client, server, or None."""
+    opened_before: bool
+    """The session was already open when the capture began; its login was not seen."""
+    commands: int
+    """Commands after login."""
+    last_verb: str | None
+    complaints: tuple[Complaint, ...]
+    """The first 100 refusals outside logins."""
+    complaints_more: int
+    """How many more there were."""
+    bye: str | None
+    """Text of the server's BYE, cleaned."""
+    bye_at: At | None
+    logged_out: bool
+    """The client said LOGOUT."""
+    client_bytes: int
+    server_bytes: int
+    missed_bytes: int
+    retransmits: int
+    duplicates: int
+    one_sided: bool
+    reset_by: str | None
+    """client, server, or None."""
+    fin_by: str | None
+    syn_count: int
+    syn_at: At | None
+    established_at: At | None
+    end_at: At
+    """The last packet."""
+    closed_at: At | None
+    """First FIN or RST."""
+    unreachable: str | None
+    """ICMP error that answered the SYN."""
+    client_known: str
+    """syn, greeting or port."""
+
+    @property
+    def login(self) -> Login | None:
+        """The last login, whose fields a table shows as the session's."""
+        return self.logins[-1] if self.logins else None
+
+    @property
+    def account(self) -> str | None:
+        """The account of the last login that showed one."""
+        return next((x.account for x in reversed(self.logins) if x.account is not None), None)
+
+    @property
+    def mechanism(self) -> str | None:
+        """The mechanism of the last login."""
+        return self.logins[-1].mechanism if self.logins else None
+
+
+def side_name(side: Side | None) -> str | None:
+    """Return 'client', 'server' or None."""
+    return None if side is None else side.name.lower()

@@ -1,0 +1,159 @@
+"""Records to DataFrames: time zone aware times, categories, nullable integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from analyzer.sessions.accounts import Account
+from analyzer.sessions.session import Login, Session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SESSION_COLUMNS = [
+    "capture",
+    "uid",
+    "protocol",
+    "tls",
+    "client",
+    "client_port",
+    "server",
+    "server_port",
+    "start",
+    "end",
+    "first_frame",
+    "last_frame",
+    "conn_state",
+    "handshake_ms",
+    "greeting_ms",
+    "greeting",
+    "product",
+    "account",
+    "mechanism",
+    "outcome",
+    "opened",
+    "closed",
+    "closed_by",
+    "commands",
+    "client_bytes",
+    "server_bytes",
+    "missed_bytes",
+    "retransmits",
+]
+LOGIN_COLUMNS = [
+    "capture",
+    "session",
+    "frame",
+    "decided_frame",
+    "time",
+    "decided_time",
+    "client",
+    "server",
+    "mechanism",
+    "account",
+    "domain",
+    "workstation",
+    "outcome",
+    "code",
+    "text",
+    "auth_ms",
+]
+ACCOUNT_COLUMNS = [
+    "account",
+    "server",
+    "protocol",
+    "logins_accepted",
+    "logins_refused",
+    "clients",
+    "clients_refused",
+    "peak_open",
+    "peak_open_at",
+]
+_TIMES = {"start", "end", "opened", "closed", "time", "decided_time", "peak_open_at"}
+_CATEGORIES = {
+    "capture",
+    "protocol",
+    "tls",
+    "client",
+    "server",
+    "conn_state",
+    "product",
+    "account",
+    "mechanism",
+    "outcome",
+    "closed_by",
+}
+_COUNTS = {
+    "client_port", "server_port", "first_frame", "last_frame", "commands", "client_bytes", "server_bytes", "missed_bytes",
+    "retransmits", "frame", "decided_frame", "logins_accepted", "logins_refused", "peak_open",
+}  # fmt: skip
+
+
+def login_row(login: Login) -> dict[str, Any]:
+    """Return a login's columns; the credential is not among them."""
+    decided = login.decided
+    return {
+        "capture": login.capture,
+        "session": login.session,
+        "frame": login.at.frame,
+        "decided_frame": decided.frame if decided else None,
+        "time": login.at.ts,
+        "decided_time": decided.ts if decided else None,
+        "client": login.client,
+        "server": login.server,
+        "mechanism": login.mechanism,
+        "account": login.account,
+        "domain": login.domain,
+        "workstation": login.workstation,
+        "outcome": str(login.outcome),
+        "code": login.code,
+        "text": login.text,
+        "auth_ms": login.auth_ms,
+    }
+
+
+def session_row(session: Session) -> dict[str, Any]:
+    """Return a session's columns, those of its last login among them."""
+    row = {name: getattr(session, name) for name in SESSION_COLUMNS}
+    row["outcome"] = str(session.outcome)
+    return row
+
+
+def account_row(account: Account) -> dict[str, Any]:
+    """Return an account's columns; client lists become text."""
+    row = {name: getattr(account, name) for name in ACCOUNT_COLUMNS}
+    return row | {"clients": ", ".join(account.clients), "clients_refused": ", ".join(account.clients_refused)}
+
+
+def _frame(rows: Sequence[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows), columns=columns)
+    for name in columns:
+        if name in _TIMES:
+            table[name] = pd.to_datetime(table[name].astype("Int64"), unit="ns", utc=True).astype("datetime64[ns, UTC]")
+        elif name in _CATEGORIES:
+            table[name] = table[name].astype("category")
+        elif name in _COUNTS:
+            table[name] = table[name].astype("Int64")
+        elif name.endswith("_ms"):
+            table[name] = table[name].astype("Float64")
+        else:
+            table[name] = table[name].astype("string")
+    return table
+
+
+def session_table(sessions: Iterable[Session]) -> pd.DataFrame:
+    """Return one row per session."""
+    return _frame([session_row(s) for s in sessions], SESSION_COLUMNS)
+
+
+def login_table(logins: Iterable[Login]) -> pd.DataFrame:
+    """Return one row per login attempt."""
+    return _frame([login_row(x) for x in logins], LOGIN_COLUMNS)
+
+
+def account_table(rows: Iterable[Account]) -> pd.DataFrame:
+    """Return one row per account and server."""
+    return _frame([account_row(a) for a in rows], ACCOUNT_COLUMNS)
