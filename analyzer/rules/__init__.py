@@ -1,0 +1,22 @@
+"""Sessions to findings: rules testify, the engine judges."""
+
+from analyzer.rules.engine import judge
+from analyzer.rules.finding import CLAIMS, Candidate, Evidence, Finding, FrameRef, Subject, Verdict
+from analyzer.rules.rule import Rule, load_rules, page_of
+from analyzer.rules.scene import Known, Scene
+
+__all__ = [
+    "CLAIMS",
+    "Candidate",
+    "Evidence",
+    "Finding",
+    "FrameRef",
+    "Known",
+    "Rule",
+    "Scene",
+    "Subject",
+    "Verdict",
+    "judge",
+    "load_rules",
+    "page_of",
+]

@@ -1,0 +1,252 @@
+"""Per-user connection throttling: the server's cap on simultaneous connections of one account.
+
+Looks for
+    Logins of one account refused while others of the same account are accepted, with good credentials, and only while a
+    certain number of its sessions is open.
+Why
+    Exchange counts the connections of each user (MaxConnectionsPerUser, 16 by default since 2010, 10 in 2007) and answers
+    one too many with the very words of a wrong password. A contact centre whose agents share one mailbox, two connections
+    each, reaches 16 with the eighth agent. Other servers say it in words.
+What would refute it
+    A refusal with fewer sessions open than an acceptance had; nobody accepted again although the number fell; the
+    refused secret is not the one that works; all accounts refused alike.
+Evidence
+    words, reversal (the same secret accepted, refused, accepted), plateau, height, edge (of two connections started
+    together one came in), refill, and against: below, none open, other secret, all accounts.
+Sources
+    Cisco TAC note 117589; Microsoft: Set-ImapSettings; Dovecot mail_max_userip_connections; Cyrus maxlogins_per_user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log10
+
+from analyzer.at import NS_PER_S
+from analyzer.rules.finding import Evidence, FrameRef
+from analyzer.rules.ledger import Ledger, host_of
+from analyzer.rules.plateau import rank_db
+from analyzer.rules.rule import Question, Rule, filter_of, words
+from analyzer.sessions.session import Login
+
+CAUSE = "per_user_connection_limit"
+KNOWN_LIMITS = {"exchange": (16, 10, 20), "dovecot": (10,), "gmail": (15,), None: (16, 10, 20, 15)}
+"""Defaults per product: Exchange 2010 to SE 16, 2007 10, Online 20 (user reports); Dovecot 10; Gmail 15."""
+DECISIVE_RANK_DB = 20.0
+"""Chance below one in a hundred that the refusals fell on top by themselves."""
+COMEBACKS_NEEDED = 2
+"""Times logins must have been accepted again: a password change in mid-capture never comes back."""
+EDGE_CAP_DB = 13.0
+RETURN_S = 600.0
+"""Seconds within which a host that gets in again did so without anybody's change; Windows unlocks after 10 to 30 minutes."""
+
+
+def _refs(logins: list[Login]) -> tuple[FrameRef, ...]:
+    return tuple(FrameRef(x.capture, x.decided.frame) for x in logins if x.decided)[:50]
+
+
+def _said(text: str, weight: float, kind: str, logins: list[Login], *, decisive: bool = False) -> Evidence:
+    refs = _refs(logins)
+    return Evidence(text, refs, weight, decisive=decisive, filter=filter_of(refs), kind=kind)
+
+
+def check(question: Question) -> Iterator[Evidence]:
+    """Testify for or against the limit."""
+    yield from words(question, CAUSE)
+    book = question.ledger
+    if book is None or question.dispute.signature.explicit:
+        return
+    yield from _secrets(book)
+    yield from _returns(book)
+    yield from _plateau(book)
+    yield from _edge(book)
+    yield from _against(book)
+    yield from _known(book)
+    gap = book.fast_retry_s
+    if gap is not None:
+        yield _said(
+            f"a program retries at once, every {gap * 1000:.0f} ms on a new connection: nobody is typing a password",
+            1.0,
+            "cadence",
+            book.refused[:3],
+        )
+
+
+def _secrets(book: Ledger) -> Iterator[Evidence]:
+    if book.reversals:
+        before, refused, after = book.reversals[0]
+        yield _said(
+            f"the very same secret was accepted before and after it was refused ({len(book.reversals)} of "
+            f"{len(book.refused)} refusals): it was right all the time",
+            20.0,
+            "reversal",
+            [before, refused, after],
+            decisive=True,
+        )
+    elif book.regained:
+        refused, after = book.regained[0]
+        yield _said("the refused secret was accepted later: it was right", 6.0, "reversal", [refused, after])
+
+
+def _returns(book: Ledger) -> Iterator[Evidence]:
+    """Testify from hosts whose secret cannot be read: in, refused, in again."""
+    if book.reversals or book.regained:
+        return
+    for host in sorted(book.witnesses & book.refused_hosts):
+        mine = [x for x in book.accepted if host_of(x) == host]
+        no = [x for x in book.refused if host_of(x) == host]
+        before, after = mine[0], mine[-1]
+        if _time(before) < _time(no[0]) < _time(after) and _time(after) - _time(no[0]) < RETURN_S * NS_PER_S:
+            yield _said(
+                f"{host} was accepted, refused, and accepted again within minutes, by a program that types nothing",
+                10.0,
+                "reversal",
+                [before, no[0], after],
+            )
+            return
+
+
+def _plateau(book: Ledger) -> Iterator[Evidence]:
+    stand = book.standing
+    if not stand.clean or stand.height is None or not book.accepted:
+        return
+    n, accepted = stand.height, len(book.accepted)
+    inside = [x for x in book.refused if host_of(x) in book.witnesses]
+    # Counted from the first refusal on: a quiet morning of acceptances proves nothing about the trouble at noon.
+    since = sum(1 for x in book.accepted if _time(x) > book.dispute.first)
+    exact = rank_db(since, len(inside)) if inside else 0.0
+    decisive = exact >= DECISIVE_RANK_DB and book.comebacks >= COMEBACKS_NEEDED
+    back = f"; slots that came free were taken again {book.comebacks} times" if book.comebacks else ""
+    most = f"{stand.most_accepted} or fewer"
+    yield _said(
+        f"every refusal came with {stand.least_refused} or more sessions of the account open, each of the {accepted} "
+        f"acceptances with {most}{back}",
+        min(exact, 25.0) if decisive else 3.0,
+        "plateau",
+        book.refused[:10],
+        decisive=decisive,
+    )
+    if book.comebacks and not decisive:
+        yield _said(
+            f"{book.comebacks} time(s) a login was accepted again once the number of open sessions had fallen below {n}, "
+            "and refused again when it was back",
+            min(6.0 * book.comebacks, 14.0),
+            "refill",
+            book.accepted[-3:],
+        )
+    if stand.at_height * 10 >= stand.counted * 9 and n == stand.least_refused:
+        yield from _height(book, n)
+
+
+def _height(book: Ledger, height: int) -> Iterator[Evidence]:
+    product = next((s.product for s in book.dispute.scene.on(book.dispute.server) if s.product), None)
+    told = book.dispute.scene.known.limit
+    if told == height:
+        yield _said(f"refusals came with exactly {height} open, the limit you named", 12.0, "height", book.refused[:3])
+    elif height in KNOWN_LIMITS.get(product, ()) and book.wide:
+        yield _said(
+            f"refusals came with exactly {height} open, a default of this server's limit",
+            6.0,
+            "height",
+            book.refused[:3],
+        )
+    elif book.wide and height > 1:
+        yield _said(
+            f"refusals came with exactly {height} open, never with another number", 2.0, "height", book.refused[:3]
+        )
+
+
+def _edge(book: Ledger) -> Iterator[Evidence]:
+    """Testify from a host half in: something else must have begun just between its two logins to look the same."""
+    if not book.halves or book.below:
+        return
+    accepted, refused = book.halves[0]
+    if _time(refused) > book.dispute.first + NS_PER_S and book.comebacks == 0:
+        return
+    first = min(_time(x) for x in book.accepted)
+    pairs = _pair_gaps(book.accepted) + max(_time(refused) - _time(accepted), 1)
+    odds = 10 * log10(max((book.dispute.scene.end - first) / pairs, 1.0))
+    weight = min(odds - 3.0, EDGE_CAP_DB)
+    if weight > 0:
+        yield _said(
+            f"{host_of(accepted)} opened two connections {(_time(refused) - _time(accepted)) / NS_PER_S:.3f} s apart: one was "
+            "accepted, the other refused",
+            weight,
+            "edge",
+            [accepted, refused],
+        )
+
+
+def _pair_gaps(accepted: list[Login]) -> int:
+    """Return how long, in ns, hosts stood with one of two connections in: the time in which a change would look like this."""
+    last: dict[str, int] = {}
+    total = 0
+    for login in accepted:
+        host = host_of(login)
+        if host in last and _time(login) - last[host] < 3 * NS_PER_S:
+            total += _time(login) - last[host]
+        last[host] = _time(login)
+    return total
+
+
+def _against(book: Ledger) -> Iterator[Evidence]:
+    stand = book.standing
+    if book.strange and len(book.strange) == len(book.refused):
+        refs = tuple(r.ref for r in book.strange[:50])
+        text = "the refused secret is not the one the server accepts for this account"
+        yield Evidence(text, refs, -20.0, filter=filter_of(refs), kind="strange")
+        return
+    if book.superseded:
+        yield _said("another secret is the good one by now", -20.0, "strange", list(book.superseded))
+    if book.below and stand.counted:
+        share = stand.below / stand.counted
+        yield _said(
+            f"{stand.below} of {stand.counted} refusals came with no more sessions open than some acceptance had",
+            -16.0 if share > 0.2 else -5.0,
+            "below",
+            book.refused[:3],
+        )
+    if book.wide and not book.accepted and not book.spans and not book.dispute.scene.unsure(book.dispute.server):
+        yield _said(
+            "no session of the account was open anywhere in this capture, so nothing was there to be limited",
+            -12.0,
+            "none-open",
+            book.refused[:3],
+        )
+    stuck = [h for h in book.outsiders if sum(host_of(x) == h for x in book.refused) >= 3]
+    if book.accepted and book.interleaved and not book.reversals and set(stuck) == set(book.refused_hosts):
+        entered = {host_of(x) for x in book.interleaved} - book.refused_hosts
+        if entered and book.below:
+            yield _said(
+                f"while {', '.join(sorted(stuck)[:3])} never came in, {len(entered)} other host(s) did, with as many open",
+                -8.0,
+                "never-here",
+                book.interleaved[:3],
+            )
+
+
+def _known(book: Ledger) -> Iterator[Evidence]:
+    known = book.dispute.scene.known
+    if known.others_working and not book.below:
+        yield Evidence(
+            "you said that others work with this account right now", (), 6.0, kind="known-others", source="--known"
+        )
+    if known.credentials_verified:
+        yield Evidence(
+            "you said that the credentials are verified", (), 6.0, kind="known-credentials", source="--known"
+        )
+
+
+def _time(login: Login) -> int:
+    return login.decided.ts if login.decided else login.at.ts
+
+
+RULE = Rule(
+    id="imap-connections-per-user",
+    title="per-user connection throttling",
+    cause=CAUSE,
+    kinds=("login", "mailbox"),
+    remedies=("per-user-connection-limit",),
+    since="0.1",
+    check=check,
+)

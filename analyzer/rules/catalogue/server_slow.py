@@ -1,0 +1,52 @@
+"""Server slow: it answers, but so late that clients give up.
+
+Looks for
+    Connections or logins that stay without an answer for many seconds while TCP is well.
+Why
+    A tarpit, an overloaded directory or a starved worker pool all look like this.
+What would refute it
+    Answers at once to others at the same time.
+Evidence
+    silence, late answers.
+Sources
+    Dovecot auth_failure_delay; Microsoft: Set-ImapSettings PreAuthenticatedConnectionTimeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analyzer.rules.finding import Evidence, FrameRef
+from analyzer.rules.rule import Question, Rule, filter_of, frame_filter, frames
+from analyzer.sessions.session import LoginOutcome
+
+CAUSE = "server_slow"
+LATE_MS = 3000.0
+"""An accepted login that took longer was not served normally; healthy ones take well under one second."""
+
+
+def check(question: Question) -> Iterator[Evidence]:
+    """Testify for or against a slow server."""
+    dispute = question.dispute
+    yield Evidence("no answer came for seconds", frames(dispute), 4.0, filter=frame_filter(dispute), kind="silence")
+    there = dispute.scene.on(dispute.server)
+    accepted = [x for s in there for x in s.logins if x.outcome is LoginOutcome.ACCEPTED and x.auth_ms is not None]
+    late = [x for x in accepted if (x.auth_ms or 0.0) >= LATE_MS]
+    if late and len(late) == len(accepted):
+        refs = tuple(FrameRef(x.capture, x.decided.frame) for x in late if x.decided)[:20]
+        slowest = max(x.auth_ms or 0.0 for x in late) / 1000
+        text = f"every accepted login waited long as well, up to {slowest:.1f} s"
+        yield Evidence(text, refs, 14.0, filter=filter_of(refs), kind="late-answers")
+    elif accepted and not late:
+        yield Evidence("other logins were answered at once", (), -4.0, kind="late-answers")
+
+
+RULE = Rule(
+    id="server-slow",
+    title="the server answers too late",
+    cause=CAUSE,
+    kinds=("silence",),
+    remedies=("server-slow",),
+    since="0.1",
+    check=check,
+)

@@ -1,0 +1,225 @@
+"""Ask every rule about every dispute, weigh what they say, and write the findings.
+
+A rule that raises becomes a finding with verdict ``failed``; the others are unaffected.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from analyzer.at import NS_PER_S
+from analyzer.rules.finding import CLAIMS, Evidence, Finding, Subject, Verdict
+from analyzer.rules.ledger import Ledger, ledger
+from analyzer.rules.narrate import NAMES, missing, summary, title
+from analyzer.rules.rule import Question, Rule, load_rules
+from analyzer.rules.scene import Dispute, Scene, disputes
+from analyzer.rules.weigh import UNDETERMINED, Weighed, strongest, weigh
+from analyzer.sessions.concurrency import Span, steps
+
+SESSIONS_NAMED = 200
+"""Sessions a finding lists; a retry loop makes thousands that all say the same."""
+RESTART_S = 120.0
+"""Seconds around a restart in which closed ports and cut logins are its consequence, not findings of their own."""
+
+MERGED_FROM = 3
+"""Accounts from which on like findings are told as one."""
+
+_ORDER = {v: n for n, v in enumerate(Verdict)}
+
+
+def judge(scene: Scene) -> tuple[Finding, ...]:
+    """Return the findings about a scene, best first."""
+    found = [f for dispute in disputes(scene) for f in _judge(dispute)]
+    return tuple(sorted(_consistent(found), key=_rank))
+
+
+def _judge(dispute: Dispute) -> Iterable[Finding]:
+    book = ledger(dispute) if dispute.kind == "login" else None
+    question = Question(dispute, book)
+    testimony: dict[str, list[Evidence]] = defaultdict(list)
+    by_cause: dict[str, Rule] = {}
+    for rule in load_rules():
+        if dispute.kind not in rule.kinds:
+            continue
+        by_cause[rule.cause] = rule
+        try:
+            said = list(rule.check(question))
+        except Exception as error:  # noqa: BLE001
+            yield _failed(rule, dispute, error)
+            continue
+        if said:
+            testimony[rule.cause] += said
+    if dispute.kind != "login" and not any(e.weight_db > 0 for said in testimony.values() for e in said):
+        return
+    accepted = bool(dispute.accepted) or any(
+        s.opened is not None or s.greeting_status == "OK" for s in dispute.scene.on(dispute.server)
+    )
+    known = dispute.scene.known
+    weighed = weigh(
+        testimony,
+        accepted=accepted and _some_accepted(book),
+        known=known.others_working or known.limit is not None,
+    )
+    yield _finding(dispute, book, weighed, testimony, by_cause.get(weighed.cause))
+
+
+def _some_accepted(book: Ledger | None) -> bool:
+    """Tell whether a throttled account was seen working: without that, no throttling cause is ever claimed."""
+    return book is None or bool(book.accepted or book.spans)
+
+
+def _finding(
+    dispute: Dispute, book: Ledger | None, weighed: Weighed, testimony: dict[str, list[Evidence]], rule: Rule | None
+) -> Finding:
+    evidence = strongest(testimony.get(weighed.cause, ()))
+    rivals = {cause: strongest(said) for cause, said in testimony.items() if cause != weighed.cause}
+    # Only what refutes a real rival is worth reading: a cause that nothing spoke for needs no refutation.
+    against = [
+        replace(e, text=f"{NAMES.get(cause, cause)}: {e.text}")
+        for cause, said in rivals.items()
+        if any(x.weight_db > 0 for x in said)
+        for e in said
+        if e.weight_db < 0
+    ]
+    accounts = _accounts(dispute)
+    subject = Subject(accounts, dispute.clients, dispute.server, dispute.refusals[0].session.protocol)
+    facts = _facts(dispute, book, weighed)
+    named = dict.fromkeys((r.session.capture, r.session.uid) for r in dispute.refusals)
+    return Finding(
+        rule=rule.id if rule else UNDETERMINED,
+        cause=weighed.cause,
+        verdict=weighed.verdict,
+        confidence=round(weighed.confidence, 4),
+        severity="fault",
+        subject=subject,
+        candidates=weighed.candidates,
+        start=dispute.first,
+        end=dispute.last,
+        title=title(weighed, rule, dispute, facts),
+        summary=summary(weighed, dispute, book, facts),
+        evidence=tuple(evidence) + tuple(_rivals_refuted(against)),
+        missing=missing(weighed, dispute, book),
+        remedies=rule.remedies if rule else ("undetermined",),
+        sessions=tuple(named)[:SESSIONS_NAMED],
+        facts=facts,
+    )
+
+
+def _rivals_refuted(against: Sequence[Evidence]) -> list[Evidence]:
+    """Return what speaks against the rivals, once each, as facts that carry no weight for the cause itself."""
+    seen: dict[str, Evidence] = {}
+    for item in sorted(against, key=lambda e: e.weight_db):
+        seen.setdefault(item.text, replace(item, weight_db=0.0, decisive=False))
+    return list(seen.values())
+
+
+def _accounts(dispute: Dispute) -> tuple[str, ...]:
+    return (dispute.account,) if dispute.account else ()
+
+
+def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str, float | int | str]:
+    there = dispute.scene.on(dispute.server)
+    facts: dict[str, float | int | str] = {
+        "refused": len(dispute.refusals),
+        "refused_clients": len(dispute.clients),
+        "clients": len(dispute.scene.hosts(dispute.server)),
+    }
+    product = next((s.product for s in there if s.product), None)
+    if product:
+        facts["product"] = product
+    if book is None:
+        return facts
+    facts["accepted"] = len(book.accepted)
+    peak, _ = book.line.peak
+    facts["peak"] = peak
+    told = dispute.told_limit or dispute.scene.known.limit
+    limit = told or (
+        book.standing.height
+        if weighed.cause == "per_user_connection_limit" and book.standing.clean and book.wide
+        else None
+    )
+    if limit:
+        facts["limit"] = limit
+    facts |= _clients_of_account(dispute, book)
+    return facts
+
+
+def _clients_of_account(dispute: Dispute, book: Ledger) -> dict[str, float | int | str]:
+    """Count the agents of the account and the connections each wants at once; a client with a single one is a service."""
+    clients = dict.fromkeys(login.client for login in [*book.accepted, *book.refused])
+    wants = {client: _at_once(dispute, client) for client in clients}
+    several = sorted(n for n in wants.values() if n > 1)
+    if not several:
+        return {"account_clients": len(wants), "per_client": 1, "service": 0}
+    return {
+        "account_clients": len(several),
+        "per_client": several[len(several) // 2],
+        "service": len(wants) - len(several),
+    }
+
+
+def _at_once(dispute: Dispute, client: str) -> int:
+    """Return how many connections to the server a client had open at once, at most."""
+    mine = (s for s in dispute.scene.on(dispute.server) if s.client == client)
+    return steps(Span(s.start, s.closed_at.ts if s.closed_at else s.end) for s in mine).peak[0]
+
+
+def _failed(rule: Rule, dispute: Dispute, error: Exception) -> Finding:
+    text = f"rule {rule.id} failed: {type(error).__name__}: {error}"
+    subject = Subject(_accounts(dispute), dispute.clients, dispute.server)
+    return Finding(
+        rule.id, rule.cause, Verdict.FAILED, 0.0, "info", subject, (), dispute.first, dispute.last, text,
+        "This is a fault of the rule, not of the capture. The other findings are unaffected.", (),
+    )  # fmt: skip
+
+
+def _consistent(found: list[Finding]) -> list[Finding]:
+    """Drop what a stronger finding of the same server already explains."""
+    restarts = [f for f in found if f.cause == "server_restart" and f.verdict in CLAIMS]
+    kept = []
+    for f in found:
+        explained = any(
+            f is not r and f.subject.server == r.subject.server
+            and r.start - RESTART_S * NS_PER_S <= f.start and f.end <= r.end + RESTART_S * NS_PER_S
+            and f.cause in {"port_closed", "port_filtered", "server_slow", "server_connection_limit", "connection_limit_at_connect"}
+            for r in restarts
+        )  # fmt: skip
+        weak_ending = f.cause == "server_restart" and f.verdict not in CLAIMS
+        if not explained and not (weak_ending and f.confidence < 0.8):
+            kept.append(f)
+    return _merged(kept)
+
+
+def _merged(found: list[Finding]) -> list[Finding]:
+    """Make one finding of what the same clients meet in the same way with many accounts."""
+    groups: dict[tuple[object, ...], list[Finding]] = defaultdict(list)
+    for f in found:
+        alike = f.cause, f.verdict, f.subject.server, f.subject.clients
+        groups[alike if f.subject.accounts else (id(f),)].append(f)
+    return [_one(group) if len(group) >= MERGED_FROM else f for group in groups.values() for f in _heads(group)]
+
+
+def _heads(group: list[Finding]) -> list[Finding]:
+    return group[:1] if len(group) >= MERGED_FROM else group
+
+
+def _one(group: list[Finding]) -> Finding:
+    best = max(group, key=lambda f: f.confidence)
+    accounts = tuple(dict.fromkeys(a for f in group for a in f.subject.accounts))
+    refused = sum(int(f.facts.get("refused", 0)) for f in group)
+    name = best.title.partition(":")[0]
+    return replace(
+        best,
+        subject=replace(best.subject, accounts=accounts),
+        start=min(f.start for f in group),
+        end=max(f.end for f in group),
+        title=f"{name}: {len(accounts)} accounts on {best.subject.server}, {refused} logins refused",
+        sessions=tuple(dict.fromkeys(s for f in group for s in f.sessions))[:SESSIONS_NAMED],
+        facts={**best.facts, "refused": refused},
+    )
+
+
+def _rank(f: Finding) -> tuple[int, int, float, int]:
+    return _ORDER[f.verdict], 0 if f.severity == "fault" else 1, -f.confidence, f.start

@@ -1,0 +1,212 @@
+"""The ledger of a login dispute: who was accepted and refused when, with which secret, and how many sessions were open.
+
+All rules about an account's logins read the same ledger, so that they argue about the same facts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from analyzer.at import NS_PER_S
+from analyzer.rules.plateau import Standing, standing
+from analyzer.rules.scene import Dispute, Refusal
+from analyzer.secret import Secret
+from analyzer.sessions.concurrency import Span, Steps
+from analyzer.sessions.session import Login
+
+SECRET_WINDOW_S = 900.0
+"""Seconds within which one secret accepted and refused cannot be two passwords: a change back is not made that fast."""
+PAIR_S = 3.0
+"""Seconds within which two first logins of one host belong together: a client opens its connections at start."""
+FAST_RETRY_S = 3.0
+"""Seconds between attempts below which it is a program that retries, not a person who types."""
+
+
+def host_of(login: Login) -> str:
+    """Return who logs in: the address, with the workstation when NTLM names one."""
+    return f"{login.client} {login.workstation}" if login.workstation else login.client
+
+
+def _ts(login: Login) -> int:
+    return login.decided.ts if login.decided else login.at.ts
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Facts of one login dispute; built once by :func:`ledger`."""
+
+    dispute: Dispute
+    refused: list[Login]
+    """The refused logins of the dispute, by time."""
+    accepted: list[Login]
+    """The accepted logins of the account on the server, by time."""
+    spans: list[Span]
+    line: Steps
+    standing: Standing
+    witnesses: frozenset[str]
+    """Hosts accepted at least once: their credentials were good at some time."""
+    reversals: list[tuple[Login, Login, Login]] = field(default_factory=list)
+    """(accepted, refused, accepted) with one and the same secret, in this order, within the window."""
+    kept: list[tuple[Login, Login]] = field(default_factory=list)
+    """(accepted, refused later) with one and the same secret."""
+    regained: list[tuple[Login, Login]] = field(default_factory=list)
+    """(refused, accepted later) with one and the same secret."""
+    strange: list[Refusal] = field(default_factory=list)
+    """Refusals whose secret was accepted nowhere, while another secret was."""
+    corrected: list[tuple[Login, Login]] = field(default_factory=list)
+    """(refused, accepted later by the same host with another secret)."""
+
+    @property
+    def refused_hosts(self) -> frozenset[str]:
+        """Hosts refused at least once."""
+        return frozenset(host_of(x) for x in self.refused)
+
+    @property
+    def outsiders(self) -> frozenset[str]:
+        """Hosts refused and never accepted."""
+        return self.refused_hosts - self.witnesses
+
+    @property
+    def wide(self) -> bool:
+        """More than one client of the server was captured: not the view of one PC."""
+        return len(self.dispute.scene.hosts(self.dispute.server)) > 1
+
+    @property
+    def below(self) -> int:
+        """Refusals with fewer sessions open than an acceptance had; one PC cannot tell, others' sessions come and go."""
+        return self.standing.below if self.wide else 0
+
+    @property
+    def superseded(self) -> tuple[Login, Login, Login] | None:
+        """(accepted, refused later with the same secret, accepted later still with another): the password was changed."""
+        if not self.kept or self.regained:
+            return None
+        before, refused = self.kept[0]
+        old = refused.credential
+        newer = next((x for x in self.accepted if _ts(x) > _ts(refused) and x.credential not in {None, old}), None)
+        return (before, refused, newer) if newer else None
+
+    @property
+    def partners(self) -> list[tuple[Login, Login]]:
+        """(accepted, refused) logins of one host within seconds, in this order: its two connections."""
+        return [(a, r) for a, r in self.halves if a.credential is None or a.credential == r.credential]
+
+    @property
+    def interleaved(self) -> list[Login]:
+        """Acceptances between the first and the last refusal."""
+        return [x for x in self.accepted if self.dispute.first < _ts(x) < self.dispute.last]
+
+    @property
+    def after_all(self) -> list[Login]:
+        """Acceptances after the last refusal."""
+        return [x for x in self.accepted if _ts(x) > self.dispute.last]
+
+    @property
+    def comebacks(self) -> int:
+        """How many times logins were accepted again after one or more refusals."""
+        marks = sorted([(_ts(x), 1) for x in self.accepted] + [(_ts(x), 0) for x in self.refused])
+        return sum(1 for (_, a), (_, b) in pairwise(marks) if (a, b) == (0, 1))
+
+    @property
+    def halves(self) -> list[tuple[Login, Login]]:
+        """(accepted, refused) first logins of one host, started together: the edge of a limit runs between them."""
+        return _halves(self.accepted, self.refused)
+
+    @property
+    def fast_retry_s(self) -> float | None:
+        """Median seconds between refusals of one host, when it is a retry loop (three or more, each soon after)."""
+        return _fast_retry(self.refused)
+
+
+def ledger(dispute: Dispute) -> Ledger:
+    """Gather the facts of a login dispute."""
+    refused = [r.login for r in dispute.refusals if r.login is not None]
+    open_spans = dispute.scene.account_spans(dispute.server, dispute.account)
+    line = dispute.scene.account_steps(dispute.server, dispute.account)
+    result = Ledger(
+        dispute=dispute,
+        refused=refused,
+        accepted=dispute.accepted,
+        spans=open_spans,
+        line=line,
+        standing=standing(
+            [_ts(x) for x in refused],
+            [_ts(x) for x in dispute.accepted],
+            open_spans,
+            line,
+            unsure=dispute.scene.unsure(dispute.server),
+        ),
+        witnesses=frozenset(host_of(x) for x in dispute.accepted),
+    )
+    _compare_secrets(result)
+    return result
+
+
+def _compare_secrets(book: Ledger) -> None:
+    good: dict[Secret, list[Login]] = defaultdict(list)
+    for accepted in book.accepted:
+        if accepted.credential is not None:
+            good[accepted.credential].append(accepted)
+    for refusal in book.dispute.refusals:
+        login = refusal.login
+        if login is None or login.credential is None:
+            continue
+        same = good.get(login.credential)
+        if same is not None:
+            _compare(book, login, same)
+        elif good:
+            book.strange.append(refusal)
+            if (later := _next(book.accepted, login, host_of(login))) is not None:
+                book.corrected.append((login, later))
+
+
+def _compare(book: Ledger, login: Login, same: list[Login]) -> None:
+    """Note the nearest acceptances of a refused login's own secret, before and after it."""
+    place = bisect_left(same, _ts(login), key=_ts)
+    before: Login | None = same[place - 1] if place else None
+    after = same[place] if place < len(same) else None
+    window = SECRET_WINDOW_S * NS_PER_S
+    if before is not None and _ts(login) - _ts(before) <= window:
+        book.kept.append((before, login))
+    else:
+        before = None
+    if after is not None and _ts(after) - _ts(login) <= window:
+        book.regained.append((login, after))
+        if before is not None:
+            book.reversals.append((before, login, after))
+
+
+def _next(accepted: Sequence[Login], login: Login, host: str) -> Login | None:
+    """Return the host's next acceptance after a login."""
+    place = bisect_left(accepted, _ts(login), key=_ts)
+    return next((x for x in accepted[place:] if host_of(x) == host), None)
+
+
+def _halves(accepted: Iterable[Login], refused: Iterable[Login]) -> list[tuple[Login, Login]]:
+    entered: dict[str, list[Login]] = defaultdict(list)
+    for login in accepted:
+        entered[host_of(login)].append(login)
+    found: dict[str, tuple[Login, Login]] = {}
+    for login in refused:
+        host = host_of(login)
+        if host in found:
+            continue
+        near = [x for x in entered.get(host, ()) if 0 <= login.at.ts - x.at.ts <= PAIR_S * NS_PER_S]
+        if near:
+            found[host] = (near[-1], login)
+    return list(found.values())
+
+
+def _fast_retry(refused: Iterable[Login]) -> float | None:
+    by_host: dict[str, list[int]] = defaultdict(list)
+    for login in refused:
+        by_host[host_of(login)].append(login.at.ts)
+    gaps = sorted((b - a) / NS_PER_S for times in by_host.values() for a, b in pairwise(times))
+    if len(gaps) < 2:
+        return None
+    median = gaps[len(gaps) // 2]
+    return median if median <= FAST_RETRY_S else None

@@ -1,0 +1,79 @@
+"""Refusals against open sessions: how the refused and the accepted logins stand to the number already open.
+
+The rank argument: of N logins by hosts that are known to have good credentials, r were refused. If every refusal came
+with more sessions open than every acceptance had, chance alone would have brought that about in one of C(N, r) orders,
+so it weighs 10 log10 C(N, r) decibels.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from math import lgamma, log
+from typing import NamedTuple
+
+from analyzer.at import NS_PER_S
+from analyzer.sessions.concurrency import Span, Steps
+
+RELEASE_S = 3.0
+"""Seconds after a session closed during which the server may still count it: slots are freed when its side notices."""
+
+
+class Standing(NamedTuple):
+    """How refusals and acceptances stand to the number of open sessions."""
+
+    height: int | None
+    """Open sessions when refusals came: the most frequent number, or None without refusals."""
+    least_refused: int | None
+    """Fewest open at any refusal, those just after a close left out."""
+    most_accepted: int | None
+    """Most open just before any acceptance."""
+    at_height: int
+    """Refusals that came with exactly ``height`` open."""
+    below: int
+    """Refusals with fewer open than some acceptance had: a limit does not do that."""
+    counted: int
+    """Refusals that were counted."""
+
+    @property
+    def clean(self) -> bool:
+        """Every refusal came with more open than any acceptance had."""
+        return (
+            self.least_refused is not None
+            and self.most_accepted is not None
+            and self.least_refused > self.most_accepted
+        )
+
+
+def standing(
+    refused: Sequence[int], accepted: Sequence[int], open_spans: Sequence[Span], line: Steps, *, unsure: int = 0
+) -> Standing:
+    """Compare the times (ns) of refusals and acceptances with how many sessions were open just before each.
+
+    ``unsure`` is how many further sessions may have been open without the capture showing it: a refusal is ``below`` only
+    when it would be even with all of them.
+    """
+    closes = sorted(s.closed for s in open_spans if s.closed is not None)
+    levels = [line.at(ts) for ts in refused if not _just_closed(ts, closes)]
+    welcome = [line.at(ts) for ts in accepted]
+    most_accepted = max(welcome, default=None)
+    height = max(set(levels), key=lambda n: (levels.count(n), n)) if levels else None
+    return Standing(
+        height=height,
+        least_refused=min(levels, default=None),
+        most_accepted=most_accepted,
+        at_height=levels.count(height) if height is not None else 0,
+        below=sum(1 for n in levels if most_accepted is not None and n + unsure <= most_accepted),
+        counted=len(levels),
+    )
+
+
+def _just_closed(ts: int, closes: Sequence[int]) -> bool:
+    place = bisect_left(closes, ts) - 1
+    return place >= 0 and ts - closes[place] < RELEASE_S * NS_PER_S
+
+
+def rank_db(accepted: int, refused: int) -> float:
+    """Return 10 log10 C(accepted + refused, refused): how unlikely chance is to put all refusals on top."""
+    n = accepted + refused
+    return 10 / log(10) * (lgamma(n + 1) - lgamma(refused + 1) - lgamma(accepted + 1))

@@ -1,0 +1,124 @@
+"""Rule: what a file in the catalogue must offer; and the loader that finds them."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+
+from analyzer.errors import RuleError
+from analyzer.rules.finding import Evidence, FrameRef
+from analyzer.rules.ledger import Ledger
+from analyzer.rules.scene import Dispute
+from analyzer.rules.signatures import CAUSES
+
+FRAMES_SHOWN = 50
+"""Frames listed with one piece of evidence; more would hide the proof instead of showing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a rule is asked: a dispute, and for logins the ledger all rules share."""
+
+    dispute: Dispute
+    ledger: Ledger | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule testifies for or against one cause; the engine judges."""
+
+    id: str
+    title: str
+    """One line that names the cause to a person."""
+    cause: str
+    kinds: tuple[str, ...]
+    """Kinds of dispute it has something to say about."""
+    remedies: tuple[str, ...]
+    """ids of remedies."""
+    since: str
+    check: Callable[[Question], Iterator[Evidence]]
+    page: str = ""
+    """Its manual page."""
+
+
+@cache
+def load_rules() -> tuple[Rule, ...]:
+    """Return every rule of the catalogue folder, by name.
+
+    Raises:
+        RuleError: when a file offers no rule, or a rule names an unknown cause.
+    """
+    from analyzer.rules import catalogue as folder
+
+    rules = []
+    for module_info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda m: m.name):
+        module = import_module(f"{folder.__name__}.{module_info.name}")
+        rule = getattr(module, "RULE", None)
+        if not isinstance(rule, Rule) or rule.cause not in CAUSES:
+            raise RuleError(
+                f"{module_info.name} offers no well-formed RULE", path=module_info.name, hint="see docs/architecture.md"
+            )
+        rules.append(rule)
+    return tuple(rules)
+
+
+def page_of(rule: Rule) -> str:
+    """Return the manual page of a rule: the doc string of its file."""
+    from analyzer.rules import catalogue as folder
+
+    for module_info in pkgutil.iter_modules(folder.__path__):
+        module = import_module(f"{folder.__name__}.{module_info.name}")
+        if getattr(module, "RULE", None) is rule:
+            return module.__doc__ or ""
+    return ""
+
+
+def words(question: Question, cause: str) -> Iterator[Evidence]:
+    """Yield what the server's own words weigh for a cause."""
+    dispute = question.dispute
+    signature = dispute.signature
+    weight = signature.means.get(cause, 0.0)
+    if not weight:
+        return
+    said = dispute.refusals[0].text.removeprefix("* ")
+    if signature.explicit and weight >= EXPLICIT_DB:
+        text = f"the server says so itself: «{said}»"
+    elif weight > 0:
+        text = f"the server said «{said}», which does not tell causes apart but fits this one"
+    else:
+        text = f"the server's words «{said}» are not those it uses for this"
+    yield Evidence(
+        text=text,
+        frames=frames(dispute),
+        weight_db=weight,
+        decisive=signature.explicit and weight >= EXPLICIT_DB,
+        filter=frame_filter(dispute),
+        kind="words",
+        source=signature.source,
+    )
+
+
+EXPLICIT_DB = 30.0
+"""Weight of a phrase that names the cause."""
+
+
+def frames(dispute: Dispute) -> tuple[FrameRef, ...]:
+    """Return the first frames of a dispute's refusals."""
+    return tuple(r.ref for r in dispute.refusals[:FRAMES_SHOWN])
+
+
+def filter_of(refs: tuple[FrameRef, ...]) -> str:
+    """Return a Wireshark display filter for frames of one capture (the first one's)."""
+    if not refs:
+        return ""
+    first = refs[0].capture
+    numbers = sorted({ref.frame for ref in refs if ref.capture == first})
+    return f"frame.number in {{{', '.join(map(str, numbers))}}}"
+
+
+def frame_filter(dispute: Dispute) -> str:
+    """Return the display filter that shows a dispute's refusals."""
+    return filter_of(frames(dispute))

@@ -1,0 +1,140 @@
+"""Server phrases and what they mean: load, match, lint ``signatures.toml``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any
+
+from analyzer.errors import RuleError
+
+PHASES = frozenset({"greeting", "login", "mailbox", "bye", "any"})
+CAUSES = frozenset(
+    [
+        "per_user_connection_limit",
+        "per_ip_connection_limit",
+        "server_connection_limit",
+        "connection_limit_at_connect",
+        "store_session_limit",
+        "request_throttling",
+        "command_size_limit",
+        "login_delay",
+        "mailbox_in_use",
+        "smtp_connection_limit",
+        "smtp_rate_limit",
+        "bad_credentials",
+        "account_locked",
+        "tls_required",
+        "auth_method_refused",
+        "rejected_by_policy",
+        "server_unavailable",
+        "server_restart",
+        "server_slow",
+        "port_filtered",
+        "port_closed",
+        "middlebox_reset",
+        "network_stall",
+        "network_loss",
+        "undetermined",
+    ]
+)
+"""Every cause of the output contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One phrase of a server and its meaning."""
+
+    id: str
+    phase: str
+    pattern: re.Pattern[str]
+    product: str | None
+    means: dict[str, float]
+    """Decibels for each cause."""
+    explicit: bool
+    """The words alone decide."""
+    source: str
+
+    @property
+    def cause(self) -> str | None:
+        """The cause it speaks for most."""
+        return max(self.means, key=lambda c: self.means[c]) if self.means else None
+
+
+UNKNOWN = Signature("none", "any", re.compile(r"(?!)"), None, {}, explicit=False, source="")
+"""Stands for words no signature knows."""
+
+
+def line_of(status: str, code: str | None, text: str | None, *, untagged: bool = False) -> str:
+    """Return a reply as the patterns expect it: 'NO [LIMIT] text', '* BYE text'."""
+    line = " ".join(part for part in (status, f"[{code}]" if code else "", text or "") if part)
+    return f"* {line}" if untagged else line
+
+
+def read_signatures(table: dict[str, Any], path: str) -> tuple[Signature, ...]:
+    """Turn a parsed signature file into signatures.
+
+    Raises:
+        RuleError: when an entry is not well formed.
+    """
+    return tuple(_signature(entry, path) for entry in table.get("signature", []))
+
+
+def _signature(entry: dict[str, Any], path: str) -> Signature:
+    name = entry.get("id", "(no id)")
+    missing = {"id", "phase", "pattern", "means", "explicit", "source"} - entry.keys()
+    if missing:
+        raise RuleError(
+            f"signature {name}: {', '.join(sorted(missing))} missing", path=path, hint="see the head of the file"
+        )
+    if entry["phase"] not in PHASES:
+        raise RuleError(
+            f"signature {name}: unknown phase {entry['phase']!r}", path=path, hint=f"one of {sorted(PHASES)}"
+        )
+    unknown = set(entry["means"]) - CAUSES
+    if unknown:
+        raise RuleError(f"signature {name}: unknown cause {sorted(unknown)}", path=path, hint="see docs/causes.md")
+    try:
+        pattern = re.compile(entry["pattern"], re.IGNORECASE)
+    except re.error as error:
+        raise RuleError(
+            f"signature {name}: {error}", path=path, hint="patterns are Python regular expressions"
+        ) from error
+    means = {cause: float(weight) for cause, weight in entry["means"].items()}
+    return Signature(
+        name, entry["phase"], pattern, entry.get("product"), means, bool(entry["explicit"]), entry["source"]
+    )
+
+
+@cache
+def signatures() -> tuple[Signature, ...]:
+    """Return the shipped signatures, in order."""
+    import tomllib
+
+    place = files("analyzer.rules") / "signatures.toml"
+    return read_signatures(tomllib.loads(place.read_text("utf-8")), "signatures.toml")
+
+
+@lru_cache(maxsize=4096)
+def match(phase: str, line: str, product: str | None) -> Signature:
+    """Return the first signature that fits a reply line in a phase, or :data:`UNKNOWN`.
+
+    A signature of one product is not used for a server known to be another.
+    """
+    for signature in signatures():
+        if signature.phase not in {phase, "any"}:
+            continue
+        if signature.product and product and signature.product != product:
+            continue
+        if signature.pattern.search(line):
+            return signature
+    return UNKNOWN
+
+
+def limit_in(line: str, signature: Signature) -> int | None:
+    """Return the limit's height when the phrase itself tells it."""
+    found = signature.pattern.search(line)
+    text = found.groupdict().get("limit") if found else None
+    return int(text) if text and len(text) < 8 else None
