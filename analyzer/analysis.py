@@ -1,0 +1,330 @@
+"""The facade: captures in, one Analysis out. The only file that knows all floors."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyzer.capture import MAIL_PORTS, open_capture
+from analyzer.errors import AnalyzerError, CaptureError, UnknownFormat
+from analyzer.protocols import Event
+from analyzer.report.result import Result
+from analyzer.rules import Finding, Known, Scene, judge
+from analyzer.sessions.accounts import accounts
+from analyzer.sessions.concurrency import open_sessions
+from analyzer.sessions.converse import Conversation
+from analyzer.sessions.coverage import CaptureSeen, capture_seen, unread
+from analyzer.sessions.session import Login, Session
+from analyzer.streams import Connection, connections
+from analyzer.text import clean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analyzer.report.charts import Chart
+    from analyzer.report.dialogue import DialogueLine
+
+HASH_BLOCK = 1 << 20
+
+
+def known_from(words: Iterable[str]) -> Known:
+    """Turn ``--known`` words into :class:`Known`.
+
+    Raises:
+        AnalyzerError: for a word that is none of credentials-verified, others-working, limit=N.
+    """
+    verified, others, limit = False, False, None
+    for word in words:
+        name, _, value = word.partition("=")
+        if word == "credentials-verified":
+            verified = True
+        elif word == "others-working":
+            others = True
+        elif name == "limit" and value.isdecimal() and 0 < int(value) < 10**9:
+            limit = int(value)
+        else:
+            raise AnalyzerError(
+                f"--known {clean(word, 60)} is not understood",
+                hint="say credentials-verified, others-working or limit=N",
+            )
+    return Known(verified, others, limit)
+
+
+def expand(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the files named; a pattern that no file is called stands for the files it matches, in name order."""
+    found: list[Path] = []
+    for path in paths:
+        text = str(path)
+        if glob.has_magic(text) and not Path(text).exists():
+            found += [Path(p) for p in sorted(glob.glob(text, recursive=True))] or [Path(text)]  # noqa: PTH207
+        else:
+            found.append(Path(text))
+    return found
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_one(
+    path: Path, ports: frozenset[int], engine: str, tap: dict[str, list[Event]] | None
+) -> tuple[CaptureSeen, list[Session]]:
+    capture = open_capture(path, ports=ports, engine=engine)
+    sessions: list[Session] = []
+
+    def listen(connection: Connection) -> Conversation:
+        events = None if tap is None else tap.setdefault(connection.uid, [])
+        return Conversation(capture.name, connection, sessions.append, events)
+
+    for _ in connections(capture.windows(), listen, ports=ports):
+        pass
+    sessions.sort(key=lambda s: (s.first_frame, s.uid))
+    return capture_seen(capture.name, sha256(path), capture.facts, sessions), sessions
+
+
+def _unreadable(path: Path, error: CaptureError) -> CaptureSeen:
+    name = clean(path.name)
+    try:
+        empty = path.stat().st_size == 0
+        digest = sha256(path)
+    except OSError:
+        return unread(name, "error", str(error))
+    state = "empty" if empty else "not_a_capture" if isinstance(error, UnknownFormat) else "error"
+    return unread(name, state, str(error), digest)
+
+
+class Findings(Sequence[Finding]):
+    """The findings, best first; prints well as text and in a notebook."""
+
+    def __init__(self, items: Sequence[Finding]) -> None:
+        self._items = tuple(items)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._items[place]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{f.verdict:<10} {f.confidence:4.0%}  {f.title}" for f in self._items) or "nothing found"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per finding: verdict, cause, confidence, accounts, server, title."""
+        import pandas as pd
+
+        rows = [
+            (str(f.verdict), f.cause, f.confidence, ", ".join(f.subject.accounts), f.subject.server, f.title)
+            for f in self._items
+        ]
+        return pd.DataFrame(rows, columns=["verdict", "cause", "confidence", "accounts", "server", "title"])
+
+    def _repr_html_(self) -> str:
+        return str(self.table.to_html(escape=True, index=False))
+
+
+class Charts:
+    """The pictures of one analysis."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    def connections(self, *, by: str = "account") -> Chart:
+        """Draw open sessions over time, refusals as marks, the limit line when one is known.
+
+        ``by`` is account, client or server.
+        """
+        from analyzer.report.charts import connections as draw
+
+        return draw(self._result, by=by)
+
+
+class Analysis:
+    """What one or several captures say about mail logins; every part is worked out when first asked for."""
+
+    def __init__(self, result: Result, paths: Sequence[Path], ports: frozenset[int], engine: str) -> None:
+        self.result = result
+        """All records as plain values."""
+        self._paths = tuple(paths)
+        self._ports = ports
+        self._engine = engine
+
+    @property
+    def findings(self) -> Findings:
+        """Verdicts, best first."""
+        return Findings(self.result.findings)
+
+    @cached_property
+    def sessions(self) -> pd.DataFrame:
+        """One row per mail session."""
+        from analyzer.sessions.table import session_table
+
+        return session_table(self.result.sessions)
+
+    @cached_property
+    def logins(self) -> pd.DataFrame:
+        """One row per login attempt."""
+        from analyzer.sessions.table import login_table
+
+        return login_table(self.result.logins)
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """One row per account and server."""
+        from analyzer.sessions.table import account_table
+
+        return account_table(self.result.accounts)
+
+    @cached_property
+    def captures(self) -> pd.DataFrame:
+        """One row per file: state, packets, span, grade and its reasons."""
+        import pandas as pd
+
+        rows = [
+            (c.name, c.state, c.format, c.packets, c.start, c.end, c.quality.grade, "; ".join(c.quality.reasons))
+            for c in self.result.captures
+        ]
+        table = pd.DataFrame(rows, columns=["name", "state", "format", "packets", "start", "end", "grade", "reasons"])
+        for name in ("start", "end"):
+            table[name] = pd.to_datetime(table[name].astype("Int64"), unit="ns", utc=True)
+        return table
+
+    @property
+    def chart(self) -> Charts:
+        """The pictures."""
+        return Charts(self.result)
+
+    def concurrency(self, *, by: str = "account") -> pd.DataFrame:
+        """Return how many sessions were open: index time, one column per account, client or server."""
+        import pandas as pd
+
+        columns = {
+            key: pd.Series(line.counts, index=pd.to_datetime(list(line.times), unit="ns", utc=True), dtype="Int64")
+            for key, line in open_sessions(self.result.sessions, by=by).items()
+        }
+        if not columns:
+            return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
+        return pd.concat(columns, axis=1).sort_index().ffill().fillna(0)
+
+    def dialogue(self, session: str, capture: str | None = None) -> list[DialogueLine]:
+        """Return the conversation of one session, line by line, with frames and times, secrets masked.
+
+        Raises:
+            AnalyzerError: when no session has this uid.
+        """
+        from analyzer.report.dialogue import lines
+
+        for path in self._paths:
+            name = clean(path.name)
+            if capture not in {None, name} or not any(
+                s.uid == session and s.capture == name for s in self.result.sessions
+            ):
+                continue
+            tap: dict[str, list[Event]] = {}
+            _read_one(path, self._ports, self._engine, tap)
+            return lines(tap.get(session, []))
+        uids = ", ".join(s.uid for s in self.result.sessions[:8])
+        raise AnalyzerError(f"no session {clean(session, 40)} here", hint=f"the sessions are {uids or 'none'} ...")
+
+    def remedies(self, *, exchange: str | None = None) -> list[Any]:
+        """Return what to do, filled in with the numbers of this case; ``exchange`` names the version, such as '2010 SP2'."""
+        from analyzer.remedies import fill
+
+        found: list[Any] = []
+        for finding in self.result.findings:
+            if finding.verdict in {"confirmed", "likely", "suspected"}:
+                product = (
+                    f"exchange-{exchange.lower().replace(' ', '-')}"
+                    if exchange
+                    else str(finding.facts.get("product", ""))
+                )
+                found += fill(finding.facts, finding.remedies, product or None)
+        return list(dict.fromkeys(found))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result; the suffix picks the form: .json .txt .csv .png .svg."""
+        from analyzer.report import save
+
+        save(self.result, Path(path))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        from analyzer.report.terminal import screen
+
+        return screen(self.result)
+
+    def _repr_html_(self) -> str:
+        from analyzer.report.notebook import card
+
+        return card(self.result)
+
+
+def _known_and_ports(known: Iterable[str], ports: Iterable[int]) -> tuple[Known, frozenset[int]]:
+    return known_from(known), MAIL_PORTS | frozenset(ports)
+
+
+def read(
+    *paths: str | Path, known: Iterable[str] = (), ports: Iterable[int] = (), engine: str = "own", strict: bool = True
+) -> Analysis:
+    """Read captures and judge what they say about mail logins.
+
+    Args:
+        paths: files or glob patterns.
+        known: what you know from elsewhere: 'credentials-verified', 'others-working', 'limit=N'.
+        ports: TCP ports to treat as mail ports besides the usual ones.
+        engine: 'own', or 'tshark' to let Wireshark's engine read the file.
+        strict: raise for a file that cannot be read; otherwise it is reported among the captures.
+
+    Raises:
+        CaptureError: when a file cannot be read at all (``strict``), or none was named.
+        AnalyzerError: for a word in ``known`` that is not understood.
+    """
+    said, watched = _known_and_ports(known, ports)
+    files = expand(paths)
+    if not files:
+        raise AnalyzerError("no capture was named", hint="give one or more capture files")
+    captures: list[CaptureSeen] = []
+    sessions: list[Session] = []
+    for path in files:
+        try:
+            seen, found = _read_one(path, watched, engine, None)
+        except CaptureError as error:
+            if strict:
+                raise
+            seen, found = _unreadable(path, error), []
+        captures.append(seen)
+        sessions += found
+    return Analysis(_result(captures, sessions, said), files, watched, engine)
+
+
+def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known) -> Result:
+    from analyzer.remedies import fill
+
+    findings = judge(Scene(sessions, said))
+    remedies: dict[Any, None] = {}
+    for finding in findings:
+        for remedy in fill(finding.facts, finding.remedies, str(finding.facts.get("product", "")) or None):
+            remedies.setdefault(remedy)
+    return Result(
+        captures=tuple(captures),
+        sessions=tuple(sessions),
+        logins=tuple(_logins(sessions)),
+        accounts=accounts(sessions),
+        findings=findings,
+        remedies=tuple(remedies),
+        known=said.words,
+    )
+
+
+def _logins(sessions: Iterable[Session]) -> Iterator[Login]:
+    for s in sessions:
+        yield from s.logins

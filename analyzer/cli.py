@@ -1,0 +1,473 @@
+"""The command line: arguments to one library call to output; nothing else happens here.
+
+Results go to standard output, progress and warnings to standard error. Exit status: 0 nothing wrong found, 1 our own bug,
+2 usage, 3 some input could not be read, 10 a fault is confirmed or likely, 11 one is only suspected.
+Only typer is imported at the start; each verb imports what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from analyzer import __version__
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+    from analyzer.errors import AnalyzerError
+    from analyzer.remedies import Remedy
+    from analyzer.report.result import Result
+
+OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
+DEBUG_FLAGS = ("--debug", "-v")
+VERBS = (
+    "report", "sessions", "logins", "accounts", "dialogue", "chart", "triage", "remedy", "rules", "fields", "schema", "doctor",
+)  # fmt: skip
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Read packet captures and say why mail logins were refused.\n\n'mailscope CAPTURE...' is 'mailscope report CAPTURE...'.\n\n"
+    "--debug (or -v), anywhere, shows the traceback of an error; --version the version.",
+)
+
+
+class Engine(StrEnum):
+    """Who reads the packets."""
+
+    OWN = "own"
+    TSHARK = "tshark"
+
+
+class Style(StrEnum):
+    """How a result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+class TriageStyle(StrEnum):
+    """How a triage is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+class By(StrEnum):
+    """Whose open sessions a chart counts."""
+
+    ACCOUNT = "account"
+    CLIENT = "client"
+    SERVER = "server"
+
+
+Captures = Annotated[list[Path], typer.Argument(metavar="CAPTURE", help="Capture files (pcap, pcapng, packed or not).")]
+Known = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--known", metavar="FACT", help="What you know: credentials-verified, others-working, limit=16. Repeatable."
+    ),
+]
+Ports = Annotated[
+    list[int] | None, typer.Option("--port", metavar="N", min=1, max=65535, help="A further mail port. Repeatable.")
+]
+Reader = Annotated[Engine, typer.Option("--engine", help="Who reads the packets.")]
+Format = Annotated[Style, typer.Option("--format", help="How to print it.")]
+ExitZero = Annotated[bool, typer.Option("--exit-zero", help="End with status 0 whatever was found.")]
+
+
+@app.command()
+def report(
+    captures: Captures,
+    *,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write a .json .txt .csv .png .svg file. Repeatable."),
+    ] = None,
+    style: Format = Style.TEXT,
+    known: Known = None,
+    ports: Ports = None,
+    engine: Reader = Engine.OWN,
+    exit_zero: ExitZero = False,
+) -> None:
+    """Say what is wrong, how sure that is, where to look and what to do."""
+    result = _read(captures, known, ports, engine).result
+    if output:
+        from analyzer.report import save
+
+        for path in output:
+            save(result, path)
+    if not output or style is not Style.TEXT:
+        _print_result(result, style)
+    _tell_unread(result)
+    raise typer.Exit(0 if exit_zero else result.exit_status)
+
+
+@app.command()
+def sessions(
+    captures: Captures,
+    *,
+    style: Format = Style.TEXT,
+    ports: Ports = None,
+    engine: Reader = Engine.OWN,
+) -> None:
+    """List mail sessions: one line per TCP connection that spoke mail."""
+    columns = "uid start client server account mechanism outcome opened closed closed_by"
+    _print_table(_read(captures, None, ports, engine), "sessions", columns, style)
+
+
+@app.command()
+def logins(
+    captures: Captures,
+    *,
+    style: Format = Style.TEXT,
+    ports: Ports = None,
+    engine: Reader = Engine.OWN,
+) -> None:
+    """List login attempts: one line per authentication exchange."""
+    columns = "session frame decided_frame time client account workstation mechanism outcome auth_ms text"
+    _print_table(_read(captures, None, ports, engine), "logins", columns, style)
+
+
+@app.command()
+def accounts(
+    captures: Captures,
+    *,
+    style: Format = Style.TEXT,
+    ports: Ports = None,
+    engine: Reader = Engine.OWN,
+) -> None:
+    """List accounts: accepted and refused logins, clients, most sessions open at once."""
+    columns = "account server logins_accepted logins_refused peak_open peak_open_at clients_refused"
+    _print_table(_read(captures, None, ports, engine), "accounts", columns, style)
+
+
+@app.command()
+def dialogue(
+    capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="One capture file.")],
+    session: Annotated[str, typer.Option("--session", metavar="UID", help="Which session, such as C3.")],
+    ports: Ports = None,
+    engine: Reader = Engine.OWN,
+) -> None:
+    """Print what client and server said in one session, frame by frame; secrets are masked."""
+    from analyzer.analysis import read
+    from analyzer.report.terminal import console_for, lines
+
+    analysis = read(capture, ports=ports or (), engine=engine.value)
+    said = [str(x) for x in analysis.dialogue(session)]
+    if sys.stdout.isatty():
+        lines(said, console_for())
+    else:
+        _write("".join(f"{x}\n" for x in said))
+
+
+@app.command()
+def chart(
+    captures: Captures,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="A .png or .svg file.")],
+    by: Annotated[By, typer.Option("--by", help="Whose open sessions to count.")] = By.ACCOUNT,
+    known: Known = None,
+    ports: Ports = None,
+    engine: Reader = Engine.OWN,
+) -> None:
+    """Draw open sessions over time, with every refusal where it happened."""
+    from analyzer.report.charts import connections
+
+    result = _read(captures, known, ports, engine).result
+    connections(result, by=by.value).save(output)
+    _end(result)
+
+
+@app.command()
+def triage(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Captures, or folders of them.")],
+    *,
+    style: Annotated[TriageStyle, typer.Option("--format", help="How to print it.")] = TriageStyle.TABLE,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes at a time; default: one per processor.")
+    ] = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Limit of time per capture.")
+    ] = 300.0,
+    memory_mb: Annotated[
+        int, typer.Option("--memory", min=64, metavar="MIB", help="Limit of memory per capture.")
+    ] = 2048,
+    exit_zero: ExitZero = False,
+) -> None:
+    """Look through many captures, each in a process of its own, and group what is the same incident."""
+    from analyzer.triage.batch import triage as run
+    from analyzer.triage.table import line, render
+
+    def progress(row: Any, done: int, total: int) -> None:
+        if style is TriageStyle.NDJSON:
+            _write(line(row))
+        elif sys.stderr.isatty():
+            typer.echo(f"\r{done} of {total}  {row.name[:60]:60}", err=True, nl=done == total)
+
+    result = run(paths, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb, progress=progress)
+    if style is not TriageStyle.NDJSON:
+        _write(render(result, style.value))
+    raise typer.Exit(0 if exit_zero else result.exit_status)
+
+
+@app.command()
+def remedy(
+    cause: Annotated[
+        str, typer.Argument(metavar="CAUSE", help="A cause or a remedy's id, such as per-user-connection-limit.")
+    ],
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="PRODUCT", help="Such as exchange-2010-sp2 or dovecot.")
+    ] = None,
+    agents: Annotated[
+        int | None, typer.Option("--agents", metavar="N", min=1, help="How many agents work at once.")
+    ] = None,
+    per_agent: Annotated[int, typer.Option("--per-agent", metavar="N", min=1, help="Connections of one agent.")] = 2,
+) -> None:
+    """Print what to do about a cause: look, change, look again, undo; with the numbers filled in."""
+    from analyzer.remedies import causes, fill
+
+    facts = {"per_client": per_agent} | ({"agents": agents} if agents else {})
+    found = fill(facts, [cause.lower()], server)
+    if not found:
+        known = " ".join(x.replace("_", "-") for x in causes())
+        _stop(f"There is no remedy for {cause!r} on {server or 'any server'}.", f"Causes with remedies: {known}", USAGE)
+    _write("\n".join(_page(x) for x in found))
+
+
+@app.command()
+def rules(
+    rule: Annotated[str | None, typer.Argument(metavar="ID", help="Show this rule's manual page.")] = None,
+) -> None:
+    """List the rules, or print one rule's manual page."""
+    from analyzer.rules import load_rules, page_of
+
+    known = load_rules()
+    if rule is None:
+        _write("".join(f"{x.id:32} {x.title}\n" for x in known))
+        return
+    page = next((page_of(x) for x in known if x.id == rule.replace("_", "-")), None)
+    if page is None:
+        _stop(f"There is no rule {rule!r}.", "'mailscope rules' lists them.", USAGE)
+    _write(page.strip() + "\n")
+
+
+@app.command()
+def fields(
+    record: Annotated[
+        str | None, typer.Argument(metavar="RECORD", help="session, login, account, capture, finding, evidence.")
+    ] = None,
+) -> None:
+    """Explain the fields of a record: name, type, unit and meaning."""
+    from analyzer.fields import fields as fields_of
+
+    known = _records()
+    if record is not None and record.lower() not in known:
+        _stop(f"There is no record {record!r}.", f"Records: {' '.join(known)}", USAGE)
+    for name in known if record is None else (record.lower(),):
+        _write(
+            f"{name}\n" + "".join(f"  {x.name:18} {x.type:26} {x.doc}".rstrip() + "\n" for x in fields_of(known[name]))
+        )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema (2020-12) of 'report --format json'."""
+    import json
+
+    from analyzer.report.model import schema as schema_of
+
+    _write(json.dumps(schema_of(), indent=1) + "\n")
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed and which formats can be read."""
+    import platform
+    import shutil
+    from importlib.metadata import PackageNotFoundError, version
+
+    _write(f"mailscope   {__version__}\npython      {platform.python_version()} on {platform.system()}\n")
+    for package in ("matplotlib", "numpy", "pandas", "pydantic", "pyshark", "rich", "scapy", "typer"):
+        try:
+            _write(f"{package:11} {version(package)}\n")
+        except PackageNotFoundError:
+            _write(f"{package:11} missing\n")
+    tshark = shutil.which("tshark")
+    _write(f"tshark      {'yes' if tshark else 'no (needed only for --engine tshark and rare formats)'}\n")
+    _write(
+        "reads       pcap (micro- and nanoseconds) and pcapng, also packed with gzip; --engine tshark: what Wireshark reads\n"
+    )
+    _write("writes      .json .txt .csv .png .svg\n")
+
+
+def _records() -> dict[str, type]:
+    from analyzer.report.result import Conclusion
+    from analyzer.rules.finding import Evidence, Finding
+    from analyzer.sessions.accounts import Account
+    from analyzer.sessions.coverage import CaptureSeen
+    from analyzer.sessions.session import Login, Session
+
+    kinds = (Session, Login, Account, CaptureSeen, Finding, Evidence, Conclusion)
+    return dict(
+        zip(("session", "login", "account", "capture", "finding", "evidence", "conclusion"), kinds, strict=True)
+    )
+
+
+def _read(
+    captures: Sequence[Path], known: Sequence[str] | None, ports: Sequence[int] | None, engine: Engine
+) -> Analysis:
+    from analyzer.analysis import read
+
+    return read(*captures, known=known or (), ports=ports or (), engine=engine.value, strict=False)
+
+
+def _print_result(result: Result, style: Style) -> None:
+    if style is Style.TEXT and sys.stdout.isatty():
+        from analyzer.report.terminal import console_for, show
+
+        show(result, console_for())
+        return
+    from analyzer.report import RENDERERS
+
+    _write(RENDERERS[".txt" if style is Style.TEXT else f".{style.value}"](result).decode())
+
+
+def _print_table(analysis: Analysis, name: str, columns: str, style: Style) -> None:
+    """Print one of the result's tables; text shows ``columns``, CSV and JSON all of them."""
+    from analyzer.report.model import document
+
+    rows: list[dict[str, Any]] = document(analysis.result)[name]
+    if style is Style.JSON:
+        import json
+
+        _write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+    elif style is Style.CSV:
+        from analyzer.report.cells import to_csv
+
+        _write(to_csv(rows, list(rows[0]) if rows else columns.split()))
+    else:
+        from analyzer.report.terminal import console_for, table, table_text
+
+        several = ["capture"] if len(analysis.result.captures) > 1 and name != "accounts" else []
+        chosen = several + columns.split()
+        if sys.stdout.isatty():
+            table(rows, chosen, console_for())
+        else:
+            _write(table_text(rows, chosen))
+    _end(analysis.result)
+
+
+def _page(remedy: Remedy) -> str:
+    """Return one remedy as a page of text."""
+    fits = " ".join((remedy.product, *remedy.versions))
+    parts = [f"{remedy.title}\n  {remedy.id}   cures {remedy.cause}   for {fits}\n"]
+    parts += [f"  {number}. {step}\n" for number, step in enumerate(remedy.steps, 1)]
+    blocks = (("look first", remedy.before), ("change", remedy.commands), ("restart", remedy.restart))
+    for name, text in (*blocks, ("look again", remedy.check), ("undo", remedy.undo)):
+        parts += [f"\n{name}\n", *(f"  {line}\n" for line in text.splitlines())] if text else []
+    parts += [f"\nrisk\n  {remedy.risk}\n"]
+    parts += ["\nnotes\n", *(f"  - {x}\n" for x in remedy.notes)] if remedy.notes else []
+    parts += ["\nsource\n", *(f"  - {x}\n" for x in remedy.source)]
+    return "".join(parts)
+
+
+def _tell_unread(result: Result) -> bool:
+    """Name on standard error each capture that could not be read, and tell whether there was one."""
+    from analyzer.report.result import UNREADABLE_STATES
+
+    unread = [x for x in result.captures if x.state in UNREADABLE_STATES]
+    for seen in unread:
+        reasons = "; ".join(seen.quality.reasons) or seen.state.replace("_", " ")
+        typer.echo(f"mailscope: {seen.name}: {reasons}", err=True)
+    return bool(unread)
+
+
+def _end(result: Result) -> None:
+    """End a verb that gives no verdict."""
+    raise typer.Exit(UNREADABLE if _tell_unread(result) else 0)
+
+
+def _write(text: str) -> None:
+    """Write to standard output, as UTF-8 whatever the locale says."""
+    stream = getattr(sys.stdout, "buffer", None)
+    try:
+        if stream is None:  # a replaced standard output that takes text only
+            sys.stdout.write(text)
+            return
+        sys.stdout.flush()
+        stream.write(text.encode("utf-8", "replace"))
+        stream.flush()
+    except BrokenPipeError:  # the reader has gone: nothing is left to say, not at the exit either, and that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _stop(message: str, hint: str, status: int) -> NoReturn:
+    """Say one sentence and what to do on standard error, and end."""
+    typer.echo(f"mailscope: {message}" + (f"\n  {hint}" if hint else ""), err=True)
+    raise typer.Exit(status)
+
+
+def arguments(given: Iterable[str]) -> list[str]:
+    """Put 'report' in front when the first word is no verb: 'mailscope CAPTURE' reports."""
+    words = list(given)
+    if words and words[0] not in {*VERBS, "-h", "--help", "--version"}:
+        return ["report", *words]
+    return words
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    words = arguments(x for x in given if x not in DEBUG_FLAGS)
+    if words == ["--version"]:
+        _write(f"mailscope {__version__}\n")
+        sys.exit(0)
+    sys.exit(_run(words, debug=any(x in DEBUG_FLAGS for x in given)))
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    from analyzer.errors import AnalyzerError
+
+    try:
+        app(words, prog_name="mailscope", standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else OUR_BUG
+    except AnalyzerError as error:
+        if debug:
+            raise
+        return _explain(error)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # whatever escapes is our bug, told in one sentence
+        if debug:
+            raise
+        typer.echo(
+            f"mailscope: a bug of ours: {type(error).__name__}: {error}\n  --debug shows where; please report it.",
+            err=True,
+        )
+        return OUR_BUG
+    return 0
+
+
+def _explain(error: AnalyzerError) -> int:
+    from analyzer.errors import CaptureError, RuleError
+
+    typer.echo(f"mailscope: {error}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
+    return UNREADABLE if isinstance(error, CaptureError) else OUR_BUG if isinstance(error, RuleError) else USAGE
+
+
+if __name__ == "__main__":
+    main()

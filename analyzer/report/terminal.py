@@ -1,0 +1,318 @@
+"""What a person reads on a terminal: the verdict on one screen, the tables, the dialogue.
+
+All words of a capture go through rich's ``Text``, never through its markup. Where the output is no terminal there is
+no colour and no box, and lines are as wide as asked for (80 columns).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from analyzer.at import NS_PER_S
+from analyzer.report.result import Result
+from analyzer.rules.finding import CLAIMS, Candidate, Finding, FrameRef, Verdict
+from analyzer.rules.narrate import NAMES
+from analyzer.rules.weigh import UNDETERMINED
+from analyzer.sessions.coverage import CaptureSeen
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+WIDTH = 80
+"""Columns when the output is no terminal."""
+WIDEST = 120
+"""Columns used of a wide terminal: longer lines are hard to read."""
+TABLE_WIDTH = 10_000
+"""Tables are never folded: a terminal can be widened, a folded address cannot be read."""
+MANY_CAPTURES = 4
+"""More captures than this are summed up in one line."""
+MOST_SURE = 0.99
+"""Highest share shown: no capture makes anything certain."""
+TOP_FINDINGS = 3
+TOP_REASONS = 3
+TOP_FRAMES = 8
+RIVAL_SHARE = 0.02
+"""Share under which a rival is not worth a line."""
+
+_COLOURS = {"confirmed": "bold white on red", "likely": "bold red", "suspected": "bold yellow", "healthy": "bold green"}
+_INDENT = 11
+_SAID = re.compile(r"\s*\d+\s+\S+ s\s+([CS]): ")  # frame, seconds since the line before, who
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T([\d:.]+)Z")  # RFC 3339, section 5.6
+_OUTCOMES = {"accepted": "green"} | dict.fromkeys(("refused", "refused_at_greeting", "unreachable", "dropped"), "red")
+_SIDES = {"C": "cyan", "S": "yellow"}
+
+
+def words(cause: str) -> str:
+    """Return a cause as a person says it."""
+    return "something else" if cause == UNDETERMINED else NAMES.get(cause, cause.replace("_", " "))
+
+
+def screen(result: Result, *, width: int = WIDTH) -> str:
+    """Return the one-screen verdict as plain text."""
+    console = _plain(width)
+    show(result, console)
+    return _text_of(console)
+
+
+def show(result: Result, console: Console) -> None:
+    """Print the one-screen verdict."""
+    for line in _capture_lines(result):
+        console.print(_text(line))
+    console.print()
+    shown = result.faults[:TOP_FINDINGS]
+    if not shown:
+        _print_nothing(result, console)
+    for finding in shown:
+        _print_finding(finding, result, console)
+        console.print()
+    _print_rest(result, len(shown), console)
+
+
+def _print_nothing(result: Result, console: Console) -> None:
+    cause, _, title = result.conclusion
+    console.print(_joined((cause.replace("_", " ").upper(), _COLOURS.get(cause, "bold")), ("  ", ""), (title, "")))
+    console.print()
+
+
+def _print_finding(finding: Finding, result: Result, console: Console) -> None:
+    colour = _COLOURS.get(finding.verdict.value, "bold")
+    sure = f"  {min(finding.confidence, MOST_SURE):.0%}".replace("%", " %") if finding.verdict in CLAIMS else ""
+    head = _joined((finding.verdict.value.upper(), colour), (sure, "bold"), ("  ", ""), (finding.title, "bold"))
+    for line in _wrapped(head, console, console.width - 3, console.width):
+        console.print(line, no_wrap=True, overflow="ignore", crop=False)
+    last = ""
+    for label, text in _facts(finding, result):
+        _print_fact("" if label == last else label, text, console)
+        last = label or last
+
+
+def _print_fact(label: str, text: str, console: Console) -> None:
+    room = max(console.width - _INDENT, 20)
+    for number, line in enumerate(_text(text).wrap(console, room)):
+        line.rstrip()
+        left = f"   {label if number == 0 else '':8}"
+        console.print(_joined((left, "cyan")) + line, no_wrap=True, overflow="ignore", crop=False)
+
+
+def _facts(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+    """Yield the lines below a finding's title: what speaks for it, against it, what settles it, where to look, the cure."""
+    pro = [x for x in finding.evidence if x.weight_db > 0 or x.decisive]
+    con = [x for x in finding.evidence if x.weight_db < 0]
+    for fact in pro[:TOP_REASONS]:
+        proof = finding.verdict is Verdict.CONFIRMED and fact.decisive
+        yield ("proof" if proof else "for"), fact.text
+    for fact in con[:TOP_REASONS]:
+        yield "against", fact.text
+    refuted = [x for x in finding.evidence if x.weight_db == 0 and not x.decisive]
+    for fact in refuted[:2] if finding.verdict in CLAIMS else ():
+        yield "not", fact.text
+    rivals = [x for x in finding.candidates if x.cause != finding.cause and x.confidence >= RIVAL_SHARE]
+    if rivals:
+        yield "rival", ", ".join(_rival(x) for x in rivals[:TOP_REASONS])
+    for text in finding.missing[:TOP_REASONS]:
+        yield "settle", text
+    if "limit" in finding.facts:
+        yield "limit", str(finding.facts["limit"])
+    yield from _where(finding, result)
+    yield from _cures(finding, result)
+
+
+def _rival(candidate: Candidate) -> str:
+    return f"{words(candidate.cause)} ({candidate.confidence:.0%})".replace("%)", " %)")
+
+
+def _where(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+    frames = list(dict.fromkeys(x for fact in finding.evidence for x in fact.frames))
+    by_capture: dict[str, list[FrameRef]] = {}
+    for frame in frames:
+        by_capture.setdefault(frame.capture, []).append(frame)
+    for name, refs in list(by_capture.items())[:TOP_REASONS]:
+        numbers = [str(x.frame) for x in refs]
+        more = f" and {len(numbers) - TOP_FRAMES} more" if len(numbers) > TOP_FRAMES else ""
+        prefix = f"{name}: " if len(result.captures) > 1 else ""
+        yield "frames", f"{prefix}{' '.join(numbers[:TOP_FRAMES])}{more}"
+    if frames and len(by_capture) == 1:
+        yield "", f"Wireshark: frame.number in {{{', '.join(str(x.frame) for x in frames[:TOP_FRAMES])}}}"
+    if finding.sessions:
+        capture, uid = finding.sessions[0]
+        yield "", f"mailscope dialogue {capture} --session {uid}"
+
+
+def _cures(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+    label = "fix" if finding.verdict in CLAIMS else "if so"
+    for remedy in result.remedies_of(finding)[:2]:
+        plan = remedy.capacity
+        yield label, f"{remedy.title}: {plan.sum_text}" if plan else remedy.title
+        commands = [x for x in (remedy.commands or "").splitlines() if x and not x.startswith("#")]
+        if plan and len(commands) == 1:
+            yield "", f"{commands[0]}   then restart the service"
+        agents = f" --agents {plan.agents}" if plan else ""
+        yield "", f"mailscope remedy {remedy.id}{agents}   look first, change, restart, check, undo"
+
+
+def _print_rest(result: Result, shown: int, console: Console) -> None:
+    """Print what else there is: further findings, warnings, oddities of the captures."""
+    others = result.faults[shown:]
+    if others:
+        _print_fact("more", f"{len(others)} more: " + "; ".join(x.title for x in others[:TOP_REASONS]), console)
+    asides = [x for x in result.findings if x.severity == "warning" and x.verdict in {*CLAIMS, Verdict.SUSPECTED}]
+    for number, finding in enumerate(asides[:TOP_REASONS]):
+        _print_fact("" if number else "also", f"{finding.verdict.value}: {finding.title}", console)
+    broken = [x.rule for x in result.findings if x.verdict is Verdict.FAILED]
+    if broken:
+        _print_fact("failed", f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)", console)
+    for number, text in enumerate(_oddities(result)):
+        _print_fact("" if number else "quality", text, console)
+
+
+def _oddities(result: Result) -> Iterator[str]:
+    several = len(result.captures) > 1
+    for seen in result.captures[:MANY_CAPTURES]:
+        for text in (*seen.quality.reasons, *seen.warnings):
+            yield f"{seen.name}: {text}" if several else text
+
+
+def _capture_lines(result: Result) -> Iterator[str]:
+    if len(result.captures) <= MANY_CAPTURES:
+        for seen in result.captures:
+            yield "   ".join(_capture_facts(seen, result))
+        return
+    unread = sum(x.state in {"not_a_capture", "password_needed", "timeout", "error"} for x in result.captures)
+    parts = [f"{len(result.captures)} captures", f"{sum(x.packets for x in result.captures):,} frames"]
+    parts += [_count(len(result.sessions), "mail connection")]
+    parts += [f"{unread} not readable"] if unread else []
+    yield "   ".join(parts)
+
+
+def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:
+    sessions = [x for x in result.sessions if x.capture == seen.name]
+    yield seen.name
+    if seen.state not in {"ok", "partial"}:
+        yield seen.state.replace("_", " ")
+    if seen.start is not None and seen.end is not None:
+        yield f"{(seen.end - seen.start) / NS_PER_S:,.1f} s"
+    if seen.packets:
+        yield _count(seen.packets, "frame")
+    if sessions:
+        yield _count(len(sessions), "mail connection")
+        yield _spoken({x.protocol for x in sessions}, {x.tls for x in sessions}, {x.product for x in sessions})
+    yield f"quality {seen.quality.grade}"
+
+
+def _spoken(protocols: Iterable[str | None], tls: Iterable[str], products: Iterable[str | None]) -> str:
+    names = "/".join(sorted(x.upper() for x in protocols if x)) or "mail"
+    kinds = set(tls)
+    how = "in clear" if kinds == {"none"} else "encrypted" if "none" not in kinds else "partly encrypted"
+    made = "".join(f", {x.capitalize()}" for x in sorted({x for x in products if x}))
+    return f"{names} {how}{made}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], console: Console) -> None:
+    """Print rows as aligned columns, as wide as they need to be; times of one day without their date."""
+    from rich.table import Table
+
+    day = _one_day(rows, columns)
+    if day:
+        console.print(_text(f"{day}, times in UTC"))
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        numeric = any(isinstance(row.get(name), (int, float)) for row in rows)
+        made.add_column(_text(name.upper()), justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*(_text(_cell(row.get(name), day), _outcome_colour(row.get(name))) for name in columns))
+    console.width = TABLE_WIDTH
+    console.print(made, crop=False)
+
+
+def _one_day(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """Return the date all times of the table share, or nothing."""
+    days = {m[1] for row in rows for name in columns if (m := _TIME.fullmatch(str(row.get(name))))}
+    return days.pop() if len(days) == 1 else ""
+
+
+def table_text(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """Return rows as plain aligned columns, as wide as they need to be."""
+    console = _plain(TABLE_WIDTH)
+    table(rows, columns, console)
+    return _text_of(console)
+
+
+def _cell(value: object, day: str) -> str:
+    if value is None:
+        return "-"
+    if day and isinstance(value, str) and (match := _TIME.fullmatch(value)):
+        return match[2]
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(x) for x in value[:TOP_FRAMES]) + (
+            f" +{len(value) - TOP_FRAMES}" if len(value) > TOP_FRAMES else ""
+        )
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _outcome_colour(value: object) -> str:
+    return _OUTCOMES.get(value, "") if isinstance(value, str) else ""
+
+
+def lines(texts: Iterable[str], console: Console) -> None:
+    """Print lines of a dialogue; the client's and the server's in different colours on a terminal."""
+    for text in texts:
+        match = _SAID.match(text)
+        console.print(_text(text, _SIDES.get(match[1], "") if match else ""), soft_wrap=True)
+
+
+def console_for(stream: io.TextIOBase | None = None) -> Console:
+    """Return a console for standard output (or ``stream``): 80 columns and no colour when it is no terminal."""
+    from rich.console import Console
+
+    console = Console(file=stream, force_jupyter=False, markup=False, highlight=False, emoji=False)  # type: ignore[arg-type]  # any text stream
+    console.width = min(console.width, WIDEST) if console.is_terminal else WIDTH
+    return console
+
+
+def _plain(width: int) -> Console:
+    from rich.console import Console
+
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+
+
+def _text_of(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)  # noqa: S101 (made by _plain)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).rstrip() + "\n"
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style)
+
+
+def _joined(*parts: tuple[str, str]) -> Text:
+    from rich.text import Text
+
+    return Text().join(Text(text, style) for text, style in parts)
+
+
+def _wrapped(text: Text, console: Console, room: int, first_room: int) -> Iterator[Text]:
+    """Yield lines; all but the first are moved in by three columns."""
+    first = text.wrap(console, first_room)[0]
+    yield first
+    rest = text[len(first.plain) :]
+    if rest.plain.strip():
+        yield from (_joined(("   ", "")) + line for line in rest.wrap(console, room))
