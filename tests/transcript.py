@@ -62,6 +62,8 @@ class Transcript(NamedTuple):
     steps: tuple[tuple[Side, bytes], ...]
     """Octets of each line, in order; each step is what one side sends at once."""
     expect: tuple[Fact, ...]
+    protocol: str
+    """Its folder: 'imap', 'pop3', 'smtp'."""
 
     @property
     def logins(self) -> tuple[dict[str, str | None], ...]:
@@ -80,7 +82,7 @@ def load(path: Path | str) -> Transcript:
         raise ValueError(f"{path.name}: the first line must tell the origin")
     steps = tuple(_step(path, line) for line in rest if line and not line.startswith("#"))
     expect = tuple(_fact(line) for line in tail.split("\n") if line and not line.startswith("#"))
-    return Transcript(path.stem, first.removeprefix("# origin: "), steps, expect)
+    return Transcript(path.stem, first.removeprefix("# origin: "), steps, expect, path.parent.name)
 
 
 def load_all(protocol: str = "imap") -> Iterator[Transcript]:

@@ -14,6 +14,8 @@ from typing import Protocol
 from analyzer.at import At, Side
 from analyzer.protocols.events import Event
 from analyzer.protocols.imap import Imap
+from analyzer.protocols.pop3 import Pop3
+from analyzer.protocols.smtp import Smtp
 
 
 class Parser(Protocol):
@@ -34,6 +36,6 @@ class Parser(Protocol):
         """Be told that the connection ended; ``complete`` is False when it was the capture that ended."""
 
 
-PARSERS: tuple[type[Parser], ...] = (Imap,)
+PARSERS: tuple[type[Parser], ...] = (Imap, Pop3, Smtp)
 
-__all__ = ["PARSERS", "Event", "Imap", "Parser"]
+__all__ = ["PARSERS", "Event", "Imap", "Parser", "Pop3", "Smtp"]

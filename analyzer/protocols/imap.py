@@ -306,7 +306,10 @@ class Imap:
 
     def _message(self, asked: _Asked, line: Line, text: bytes) -> None:
         if asked.exchange is not None:
-            who = asked.exchange.client(sasl.unbase64(text), whole=not line.cut)
+            octets = sasl.unbase64(text)
+            if not octets and text != b"=":  # not RFC 4959's empty initial response: an empty or unreadable user name
+                asked.exchange.secret_next()
+            who = asked.exchange.client(octets, whole=not line.cut)
             if who is not None:
                 self._events.append(AuthIdentity(line.end, who, not line.cut))
 

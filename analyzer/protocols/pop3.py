@@ -50,6 +50,8 @@ _LOGIN_CODES = frozenset({"AUTH", "LOGIN-DELAY", "IN-USE"})  # RFC 2449 section 
 _NEVER_A_GREETING = re.compile(
     rb"\d|\Z|.*\b(?:octets|follows?|deleted|logged in|logging out)\b", re.IGNORECASE | re.DOTALL
 )
+# Replies to RETR whose command was not seen
+_BODY = re.compile(rb"\d+ octets\b|message follows", re.IGNORECASE)
 # A server speaks unasked, or without a status (Exchange), only to say that it closes
 _GOODBYE = re.compile(rb"\bclos(?:ed|ing)\b|disconnect|time(?:d )?-?out|inactiv|auto-?log|\bbye\b|shut", re.IGNORECASE)
 
@@ -189,13 +191,13 @@ class Pop3:
 
     def _status(self, line: Line, status: str, code: str | None, words: bytes) -> None:
         turns = self._turns
-        if not turns.greeted and turns.head is None and self._may_greet(status, words):
+        if not turns.greeted and turns.awaited(line) is None and self._may_greet(status, words):
             self._greet(line, status, code, words)
             return
         turns.greeted = True
         if self._asks_on(status):
             return
-        asked = turns.answered()
+        asked = turns.answered(line)
         if asked is None:
             self._unasked(line, status, code, words)
         else:
@@ -220,17 +222,15 @@ class Pop3:
         attempt = head.attempt if head else None
         if status != "+OK" or attempt is None or attempt.who.mechanism != "NTLM" or attempt.answered:
             return False
-        self._turns.challenge(attempt, b"", attempt.last)
+        self._turns.challenge(b"", attempt.last)
         return True
 
     def _challenge(self, line: Line) -> None:
-        head = self._turns.head
-        if head is not None and head.attempt is not None:
-            self._turns.challenge(head.attempt, sasl.unbase64(line.text[1:].strip(b" ")), line.end)
+        self._turns.challenge(sasl.unbase64(line.text[1:].strip(b" ")), line.end)
 
     def _answer(self, asked: Asked, line: Line, status: str, code: str | None, words: bytes) -> None:
         turns, good = self._turns, status == "+OK"
-        told = (status, code, shown(words, echo=asked.verb == "?"))
+        told = (status, code, shown(words, echo=asked.verb == "?" or asked.doubtful))
         if asked.attempt is not None and not (good and asked.verb == "USER"):
             if asked.attempt is self._user:
                 self._user = None
@@ -251,6 +251,8 @@ class Pop3:
         if turns.blind and decides:
             turns.decide_unseen(line, "accepted" if good else "refused", (status, code, shown(words)))
             return
+        if good and _BODY.match(words[:200]):
+            turns.halves[Side.SERVER].skip_to_dot(unsure=True)
         told = (status, code, shown(words, echo=not good))
         turns.events.append(Reply(line.end, "", *told))
         if not good and _GOODBYE.search(words[:200]):

@@ -90,6 +90,11 @@ class Exchange:
         self.who = who
         return who
 
+    def secret_next(self) -> None:
+        """Make sure that LOGIN's next message is not taken for an account: its user name was empty, or never came."""
+        if self._read is _login and self.who.account_from == "none":
+            self.who = self.who._replace(account_from="login")
+
     def lost(self) -> None:
         """Be told that a message of the client may be missing: LOGIN's tell by their order alone what they are."""
         if self._read is _login:
@@ -97,6 +102,8 @@ class Exchange:
 
     def server(self, octets: bytes) -> str | None:
         """Take the server's next challenge; return what the server calls itself in it."""
+        if self._read is _login and octets[:8].lower() == b"password":
+            self.secret_next()
         if self._read is not _windows:
             return None
         message = ntlm.read(spnego.unwrap(octets))

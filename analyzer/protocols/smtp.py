@@ -14,7 +14,7 @@ from analyzer.at import At, Side
 from analyzer.protocols import sasl
 from analyzer.protocols.events import Capability, Closed, Command, Event, Greeting, Reply
 from analyzer.protocols.lines import Line
-from analyzer.protocols.turns import TEXT_OCTETS, TLS_VERBS, WORDS_LIMIT, Half, Turns, grammar, shown
+from analyzer.protocols.turns import TEXT_OCTETS, TLS_VERBS, WORDS_LIMIT, Asked, Half, Turns, grammar, shown
 from analyzer.text import decoded
 
 ARGS_LIMIT = 200
@@ -140,8 +140,8 @@ class Smtp:
 
     def _reply(self, line: Line, status: str, parts: list[bytes]) -> None:
         turns = self._turns
-        head = turns.head
-        if not turns.greeted and self._may_greet(status):
+        head = turns.awaited(line)
+        if not turns.greeted and self._may_greet(status, head):
             turns.known = turns.greeted = True
             told = _told(status, parts)
             turns.events.append(Greeting(line.end, *told))
@@ -149,31 +149,28 @@ class Smtp:
             return
         turns.greeted = turns.greeted or not turns.spoke[Side.CLIENT] or head is not None
         if status == "334":
-            if head is not None and head.attempt is not None:
-                turns.challenge(head.attempt, sasl.unbase64(parts[-1].strip()), line.end)
+            turns.challenge(sasl.unbase64(parts[-1].strip()), line.end)
         elif status == "354":
             self._sending = head is not None and head.verb == "DATA"
         else:
             self._answer(line, status, parts)
 
-    def _may_greet(self, status: str) -> bool:
+    def _may_greet(self, status: str, head: Asked | None) -> bool:
         """Tell whether a first reply is the greeting; in the middle of a session, 220 answers STARTTLS or XCLIENT."""
-        head = self._turns.head
         if head is None:
             return status in _GREETINGS
         return status == "220" and head.verb in {"EHLO", "HELO", "LHLO"}  # a client that did not wait
 
     def _answer(self, line: Line, status: str, parts: list[bytes]) -> None:
         turns, good = self._turns, status[0] in "23"
-        asked = turns.answered()
-        told = _told(status, parts, echo=asked is not None and asked.verb == "?")
+        asked = turns.answered(line)
+        strange = asked is None or asked.doubtful or asked.verb == "?"
+        told = _told(status, parts, echo=strange and status.startswith("50"))
         verb = asked.verb if asked else None
         if verb == "DATA":
             if not good and not self._sending:
                 turns.halves[Side.CLIENT].leave()
             self._sending = False
-        if turns.halves[Side.CLIENT].unsure:
-            turns.halves[Side.CLIENT].leave()
         if asked is not None and asked.attempt is not None:
             plain = status == "235"
             turns.decide(asked.attempt, line, "accepted" if good else "refused", told, plain=plain)

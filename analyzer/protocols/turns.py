@@ -43,7 +43,7 @@ _TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")  # ContentType, Protoco
 _TLS_HEAD = 3
 _END = b"\r\n.\r\n"  # RFC 5321 section 4.1.1.4, RFC 1939 section 3
 # A server may repeat what it did not understand, and that may be a password out of place
-_ECHO = re.compile(rb"['\"<`(\[].*|: .*", re.DOTALL)
+_ECHO = re.compile(rb"\s*(?:['\"<`(\[]|: ).*", re.DOTALL)
 
 
 def grammar(resume: re.Pattern[bytes]) -> Grammar:
@@ -181,6 +181,7 @@ class Turns:
         self._client_lost = False
         self._guess: Identity | None = None
         self._complained = False
+        self._accepted = False
 
     # the three methods of a parser
 
@@ -295,20 +296,33 @@ class Turns:
             self._asked.clear()
             self._doubt(Side.CLIENT)
         asked = Asked(verb, line.end, attempt, body)
-        asked.doubtful = self._hole
+        asked.doubtful = self._hole or line.cut == "lost"
         self._asked.append(asked)
         return asked
 
-    def answered(self) -> Asked | None:
-        """Return the command a reply answers, and forget it; None when that cannot be told."""
-        if self.head is None:
-            self._asked.clear()
-            self._hole = False
-            if self.halves[Side.CLIENT].unsure:
-                self.halves[Side.CLIENT].leave()
+    def awaited(self, line: Line) -> Asked | None:
+        """Return the command a reply answers; None when there is none, or when that cannot be told.
+
+        A reply that a loss cut short is heard late: what was said after it began is not what it answers.
+        """
+        head = self.head
+        if head is None or not line.cut:
+            return head
+        last = head.attempt.last if head.attempt is not None else head.last
+        return None if last.frame > line.at.frame else head
+
+    def answered(self, line: Line) -> Asked | None:
+        """Return the command a reply answers, and forget it; see :meth:`awaited`."""
+        asked = self.awaited(line)
+        if asked is None and self.head is not None:
             return None
-        asked = self._asked.pop(0)
+        if asked is None:
+            self._asked.clear()
+        else:
+            self._asked.pop(0)
         self._hole = self._hole and bool(self._asked)
+        if self.halves[Side.CLIENT].unsure:
+            self.halves[Side.CLIENT].leave()
         return asked
 
     # logins
@@ -320,7 +334,7 @@ class Turns:
         if len(self._attempts) >= ATTEMPTS_LIMIT:
             self.give_up(self._attempts[0], line.at, seen=False)
         attempt = Attempt(mechanism, line.end)
-        attempt.doubtful = self._hole
+        attempt.doubtful = self._hole or line.cut == "lost"
         self._attempts.append(attempt)
         self.events.append(AuthStarted(line.at, "", mechanism))
         return attempt
@@ -349,6 +363,8 @@ class Turns:
         only when the server has asked for one.
         """
         attempt = self.exchange
+        if attempt is not None and not line.text:
+            self._secret_next(attempt)
         if attempt is None or (command and (b" " in line.text or not attempt.prompted)):
             self.exchange = None
             return False
@@ -359,8 +375,11 @@ class Turns:
             self.message(attempt, line, line.text)
         return True
 
-    def challenge(self, attempt: Attempt, octets: bytes, at: At) -> None:
+    def challenge(self, octets: bytes, at: At) -> None:
         """Take the server's decoded challenge."""
+        attempt = self.exchange
+        if attempt is None:
+            return
         attempt.prompted = True
         name = attempt.exchange.server(octets)
         if name is not None:
@@ -388,12 +407,16 @@ class Turns:
         self._attempts.remove(attempt)
         if attempt.cancelled and outcome == "refused":
             outcome = "abandoned"
+        self._accepted = self._accepted or outcome == "accepted"
         status, code, text = told
         ms = (line.end.ts - attempt.last.ts) / NS_PER_MS
         self.events.append(AuthEnded(line.end, "", outcome, code, text, status, ms))
 
     def decide_unseen(self, line: Line, outcome: str, told: tuple[str, str | None, str]) -> None:
-        """Tell of a login whose command was not seen, known by the words of its reply."""
+        """Tell of a login whose command was not seen, known by the words of its reply; one accepted login is all there is."""
+        if self._accepted:
+            return
+        self._accepted = outcome == "accepted"
         for older in self._attempts[:]:
             self.give_up(older, line.at, seen=False)
         who, self._guess = self._guess, None
@@ -415,8 +438,7 @@ class Turns:
     def guess(self, line: Line) -> bool:
         """Take a client's line that is no command; return whether it is a SASL message of an exchange not seen."""
         octets = sasl.unbase64(line.text)
-        for mechanism in ("NTLM", "PLAIN") if octets and self.blind else ():
-            who = sasl.Exchange(mechanism).client(octets, whole=not line.cut)
-            if who is not None:
-                self._guess = who
+        mechanism = "NTLM" if octets.startswith(b"NTLMSSP\0") else "PLAIN" if octets.count(b"\0") == 2 else ""
+        if mechanism and self.blind:
+            self._guess = sasl.Exchange(mechanism).client(octets, whole=not line.cut)
         return bool(octets)

@@ -8,7 +8,7 @@ from analyzer.at import At, Side
 from analyzer.protocols import PARSERS, Event, Parser
 from analyzer.protocols.events import TlsStarted
 from analyzer.sessions.fold import Fold
-from analyzer.sessions.identify import ENOUGH, IMPLICIT_TLS_PORTS, PORT_PROTOCOL, identify
+from analyzer.sessions.identify import ENOUGH, IMPLICIT_TLS_PORTS, PORT_PROTOCOL, PREAMBLE, identify
 from analyzer.sessions.session import Session
 from analyzer.streams import Chunk, Connection
 
@@ -52,10 +52,20 @@ class Conversation:
         waiting = self._waiting
         if waiting is None:
             return
+        if self._greets_behind_proxy(chunk):
+            waiting.clear()
+            self._heads = [b"", b""]
         waiting.append(chunk)
         if len(self._heads[chunk.side]) < ENOUGH:
             self._heads[chunk.side] += chunk.data[:ENOUGH]
         self._decide(by_port=len(waiting) >= WAIT_LIMIT)
+
+    def _greets_behind_proxy(self, chunk: Chunk) -> bool:
+        """Tell whether a server greets after the client has talked to a proxy: what was said before is not mail."""
+        if chunk.side is Side.CLIENT or not PREAMBLE.match(self._heads[Side.CLIENT]):
+            return False
+        name = identify(chunk.side, chunk.data, self._connection.server_port, first=True)
+        return name is not None and name != "tls"
 
     def _decide(self, *, by_port: bool) -> None:
         connection, waiting = self._connection, self._waiting
@@ -71,7 +81,8 @@ class Conversation:
                     or connection.client_known != "port"
                 )
                 name = name or identify(side, head, connection.server_port, first=first)
-        if name is None and not by_port and min(len(h) for h in self._heads) < ENOUGH:
+        enough = min(len(h) for h in self._heads) >= ENOUGH and not PREAMBLE.match(self._heads[Side.CLIENT])
+        if name is None and not by_port and not enough:
             return
         port = PORT_PROTOCOL.get(connection.server_port)
         if name == "tls" or (name is None and connection.server_port in IMPLICIT_TLS_PORTS and any(self._heads)):

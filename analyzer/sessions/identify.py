@@ -17,19 +17,35 @@ _SERVER = (
     ("pop3", re.compile(rb"(?:\+OK|-ERR)\b")),  # RFC 1939, section 3
     ("smtp", re.compile(rb"(?:220|421|554)[ -]")),  # RFC 5321, section 4.2
 )
-_IMAP_SERVER_LINE = re.compile(rb"(?:\* (?:\d+ \w+|[A-Z]+)|\+ ?|[A-Za-z0-9.]{1,20} (?:OK|NO|BAD)\b)", re.IGNORECASE)
-_IMAP_CLIENT_LINE = re.compile(
-    rb"(?:DONE\r?\n|[A-Za-z0-9.]{1,20} (?:UID |CAPABILITY|LOGIN |AUTHENTICATE |STARTTLS|NOOP|SELECT |EXAMINE |LIST |STATUS |"
-    rb"FETCH |IDLE|LOGOUT|ID |APPEND |STORE |CLOSE|EXPUNGE|NAMESPACE|CHECK|ENABLE |SEARCH |LSUB ))",
-    re.IGNORECASE,
-)
+# Lines in the middle of a conversation, believed on the protocol's own port only
+_SERVER_LINE = {
+    "imap": re.compile(rb"(?:\* (?:\d+ \w+|[A-Z]+)|\+ ?|[A-Za-z0-9.]{1,20} (?:OK|NO|BAD)\b)", re.IGNORECASE),
+    "smtp": re.compile(rb"[2-5][0-9][0-9](?:[ -]|\r?\n)"),
+}
+_CLIENT_LINE = {
+    "imap": re.compile(
+        rb"(?:DONE\r?\n|[A-Za-z0-9.]{1,20} (?:UID |CAPABILITY|LOGIN |AUTHENTICATE |STARTTLS|NOOP|SELECT |EXAMINE |LIST |"
+        rb"STATUS |FETCH |IDLE|LOGOUT|ID |APPEND |STORE |CLOSE|EXPUNGE|NAMESPACE|CHECK|ENABLE |SEARCH |LSUB ))",
+        re.IGNORECASE,
+    ),
+    "pop3": re.compile(
+        rb"(?:(?:USER|PASS|APOP|RETR|DELE|TOP) |(?:AUTH|LIST|UIDL)(?: |\r?\n)|(?:CAPA|STLS|STAT|NOOP|RSET|QUIT)\r?\n)",
+        re.IGNORECASE,
+    ),
+    "smtp": re.compile(
+        rb"(?:(?:EHLO|HELO|LHLO|AUTH|BDAT) |MAIL FROM:|RCPT TO:|(?:DATA|RSET|QUIT|NOOP|STARTTLS)\r?\n)", re.IGNORECASE
+    ),
+}
+# HTTP CONNECT (RFC 9110, section 9.3.6), SOCKS 4 and 5 (RFC 1928), the PROXY protocol: the mail greeting comes later
+PREAMBLE = re.compile(rb"CONNECT |PROXY |\x04\x01|\x05[\x01-\x09]")
+"""A client's first octets when it speaks to a proxy first."""
 
 
 def identify(side: Side, head: bytes, server_port: int, *, first: bool) -> str | None:
     """Name the protocol ('imap', 'pop3', 'smtp', 'tls') from a side's first octets, or None while they do not tell.
 
     ``first`` says that the head is the very start of the connection. Only then a greeting counts as such; in the middle
-    of a conversation IMAP is known by lines that nothing else has, and then only on IMAP's own port.
+    of a conversation a protocol is known by its lines, and then only on its own port.
     """
     if _TLS_RECORD.match(head):
         return "tls"
@@ -37,7 +53,6 @@ def identify(side: Side, head: bytes, server_port: int, *, first: bool) -> str |
         for name, opening in _SERVER:
             if opening.match(head) and (first or PORT_PROTOCOL.get(server_port) == name):
                 return name
-    line = _IMAP_SERVER_LINE if side is Side.SERVER else _IMAP_CLIENT_LINE
-    if PORT_PROTOCOL.get(server_port) == "imap" and line.match(head):
-        return "imap"
-    return None
+    port_name = PORT_PROTOCOL.get(server_port)
+    line = (_SERVER_LINE if side is Side.SERVER else _CLIENT_LINE).get(port_name or "")
+    return port_name if line is not None and line.match(head) else None

@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analyzer.at import At, Side
-from analyzer.protocols import PARSERS, Event, Imap
+from analyzer.protocols import PARSERS, Event
 from analyzer.protocols.events import AuthEnded, AuthIdentity, AuthServer, AuthStarted
 from tests.transcript import PLANTED, Transcript, load_all
 
-TRANSCRIPTS = list(load_all("imap"))
-each = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda t: t.name)
+PARSER = {parser.name: parser for parser in PARSERS}
+TRANSCRIPTS = [transcript for parser in PARSERS for transcript in load_all(parser.name)]
+each = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda t: f"{t.protocol}-{t.name}")
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Cut = tuple[Side, bytes, int]
 
@@ -23,8 +24,8 @@ def at(step: int) -> At:
     return At(step + 1, step * 10_000_000)
 
 
-def play(pieces: Iterable[Cut], *, end: int, complete: bool = True) -> list[Event]:
-    parser = Imap()
+def play(protocol: str, pieces: Iterable[Cut], *, end: int, complete: bool = True) -> list[Event]:
+    parser = PARSER[protocol]()
     events: list[Event] = []
     for side, data, step in pieces:
         events += parser.feed(side, data, at(step))
@@ -36,7 +37,7 @@ def whole(transcript: Transcript) -> Iterator[Cut]:
 
 
 def told(transcript: Transcript) -> list[Event]:
-    return play(whole(transcript), end=len(transcript.steps))
+    return play(transcript.protocol, whole(transcript), end=len(transcript.steps))
 
 
 def logins(events: list[Event]) -> list[dict[str, object]]:
@@ -96,7 +97,7 @@ def test_events_told(transcript: Transcript) -> None:
 @each
 def test_octet_by_octet(transcript: Transcript) -> None:
     pieces = [(side, data[i : i + 1], step) for side, data, step in whole(transcript) for i in range(len(data))]
-    assert play(pieces, end=len(transcript.steps)) == told(transcript)
+    assert play(transcript.protocol, pieces, end=len(transcript.steps)) == told(transcript)
 
 
 @each
@@ -107,7 +108,7 @@ def test_cut_anywhere(transcript: Transcript, data: st.DataObject) -> None:
     for side, octets, step in whole(transcript):
         marks = sorted(data.draw(st.sets(st.integers(0, len(octets)), max_size=4)) | {0, len(octets)})
         pieces += [(side, octets[a:b], step) for a, b in pairwise(marks)]
-    assert play(pieces, end=len(transcript.steps)) == told(transcript)
+    assert play(transcript.protocol, pieces, end=len(transcript.steps)) == told(transcript)
 
 
 @each
@@ -117,7 +118,7 @@ def test_more_behind(transcript: Transcript, tail: bytes, side: Side) -> None:
     open_ended = {"abandoned", "unseen"}
     expected = [e for e in told(transcript) if not isinstance(e, AuthEnded) or e.outcome not in open_ended]
     end = len(transcript.steps)
-    events = play([*whole(transcript), (side, tail, end)], end=end + 1)
+    events = play(transcript.protocol, [*whole(transcript), (side, tail, end)], end=end + 1)
     assert [event for event in events if event in expected] == expected
     assert_no_secret(events)
 
@@ -140,7 +141,7 @@ def test_hole(transcript: Transcript, data: st.DataObject) -> None:
 
 
 def play_with_hole(transcript: Transcript, side: Side, start: int, stop: int) -> list[Event]:
-    parser, events, place, missing = Imap(), [], 0, 0
+    parser, events, place, missing = PARSER[transcript.protocol](), [], 0, 0
     for step, (who, octets) in enumerate(transcript.steps):
         if who is not side:
             events += parser.feed(who, octets, at(step))
@@ -163,15 +164,26 @@ def test_every_prefix_keeps_the_secret(transcript: Transcript) -> None:
     """A capture may end anywhere, and a start may lack any number of octets of the client."""
     client = b"".join(octets for side, octets in transcript.steps if side is Side.CLIENT)
     for cut in range(0, min(len(client), 600), 7):
-        assert_no_secret(play([(Side.CLIENT, client[:cut], 0)], end=1, complete=False))
-        parser = Imap()
+        assert_no_secret(play(transcript.protocol, [(Side.CLIENT, client[:cut], 0)], end=1, complete=False))
+        parser = PARSER[transcript.protocol]()
         assert_no_secret([*parser.lost(Side.CLIENT, cut, at(0)), *parser.feed(Side.CLIENT, client[cut:], at(1))])
 
 
-def test_parsers_know_their_greeting() -> None:
-    for parser in PARSERS:
-        openings = [t.steps[0][1] for t in load_all(parser.name) if t.steps[0][0] is Side.SERVER]
-        ours = [octets for octets in openings if octets.startswith(b"* ")]
-        assert len(ours) > 20
-        assert all(parser.opening.match(octets) for octets in ours)
-        assert not any(parser.opening.match(octets) for octets in (b"220 mail", b"+OK ready", b"* 5 EXISTS"))
+GREETINGS = {
+    "imap": (b"* OK ready", b"* PREAUTH hello", b"* BYE no"),
+    "pop3": (b"+OK ready", b"-ERR no", b"+OK"),
+    "smtp": (b"220 mail", b"220-mail", b"421 4.3.2 no", b"554 no"),
+}
+NO_GREETINGS = (b"* 5 EXISTS", b"+ go on", b"250 mail", b"HTTP/1.1 200 OK", b"EHLO mail", b"2200 mail")
+
+
+@pytest.mark.parametrize("protocol", GREETINGS)
+def test_a_parser_knows_its_greeting(protocol: str) -> None:
+    opening = PARSER[protocol].opening
+    assert all(opening.match(octets) for octets in GREETINGS[protocol])
+    others = [octets for name, greetings in GREETINGS.items() if name != protocol for octets in greetings]
+    assert not any(opening.match(octets) for octets in (*others, *NO_GREETINGS))
+
+
+def test_there_are_transcripts_of_every_protocol() -> None:
+    assert all(sum(t.protocol == name for t in TRANSCRIPTS) > 15 for name in PARSER)
