@@ -3,6 +3,7 @@
     AnalyzerError                .hint
       CaptureError               .path .offset
         UnknownFormat            names the first octets and the formats we read
+        PasswordNeeded           an encrypted archive or file
         EngineMissing            names the program, how to install it, what works without it
       RuleError                  .path of a bad signature, rule or remedy
       OutputError                .path that could not be written
@@ -35,6 +36,10 @@ class CaptureError(AnalyzerError):
 
 class UnknownFormat(CaptureError):
     """The first octets belong to no capture format we read."""
+
+
+class PasswordNeeded(CaptureError):
+    """The file, or a member of an archive, is encrypted."""
 
 
 class EngineMissing(CaptureError):

@@ -17,7 +17,9 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control, bidi and other 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
     """Replace every control, bidi and format character by U+FFFD and cut to ``limit`` characters."""
     if not text.isprintable():
-        text = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSAFE else c for c in text[: limit + 1])
+        text = "".join(
+            "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSAFE else c for c in text[: limit + 1]
+        )
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

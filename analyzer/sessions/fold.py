@@ -75,7 +75,6 @@ def _negative(status: str, words: frozenset[str]) -> bool:
     return status in words or (len(status) == 3 and status[0] in "45" and status.isdigit())
 
 
-
 class Fold:
     """Takes the events of one connection, in order; :meth:`session` gives the record."""
 
@@ -216,6 +215,7 @@ class Fold:
             greeting_ms=waited or None,
             greeting=greeting.text if greeting else None,
             greeting_status=greeting.status if greeting else None,
+            greeting_code=greeting.code if greeting else None,
             greeting_at=greeting.at if greeting else None,
             product=product_of(greeting.text if greeting else None, self._capability, (x.text for x in self._logins)),
             capability=self._capability,
@@ -242,6 +242,9 @@ class Fold:
             fin_by=side_name(c.fin_by),
             syn_count=c.syn_count,
             syn_at=c.syn_at,
+            syn_ack_at=c.syn_ack_at,
+            client_isn=c.client_isn,
+            server_isn=c.server_isn,
             established_at=c.established_at,
             end_at=At(c.last_frame, c.end),
             closed_at=closed_at,

@@ -19,12 +19,18 @@ class Names:
     """Maps what logins offered to the account it counts as."""
 
     _spoken: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _asked: dict[tuple[str, str | None, str], str] = field(default_factory=dict)
+    """The same by the spelling as it was offered: a login is asked for many times."""
 
     def of(self, login: Login) -> str | None:
         """Return the display name of the login's account, or None when the login showed none."""
         if login.account is None:
             return None
-        return self._spoken.get(_spelling(login), login.account)
+        asked = (login.server, login.domain, login.account)
+        name = self._asked.get(asked)
+        if name is None:
+            name = self._asked[asked] = self._spoken.get(_spelling(login), login.account)
+        return name
 
 
 def _spelling(login: Login) -> tuple[str, str, str]:

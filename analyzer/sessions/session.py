@@ -124,6 +124,8 @@ class Session:
     """The server's first line, cleaned."""
     greeting_status: str | None
     """OK, PREAUTH, BYE."""
+    greeting_code: str | None
+    """Response code or enhanced status code of the greeting."""
     greeting_at: At | None
     product: str | None
     """Server product as far as the wire tells, such as 'exchange' or 'dovecot'."""
@@ -162,6 +164,11 @@ class Session:
     fin_by: str | None
     syn_count: int
     syn_at: At | None
+    syn_ack_at: At | None
+    client_isn: int | None
+    """Initial sequence numbers: the same connection in two captures has the same."""
+    server_isn: int | None
+    """Initial sequence number of the server."""
     established_at: At | None
     end_at: At
     """The last packet."""

@@ -58,6 +58,10 @@ class Connection:
     syn_count: int = 0
     """SYN packets of the client, retransmissions included."""
     syn_ack_at: At | None = None
+    client_isn: int | None = None
+    """Initial sequence number of the client, as on the wire: the same connection in two captures has the same."""
+    server_isn: int | None = None
+    """Initial sequence number of the server."""
     established_at: At | None = None
     """The client's ACK that completed the handshake, or its first data."""
     handshake_ms: float | None = None

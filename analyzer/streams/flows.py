@@ -188,6 +188,7 @@ class _Flows:
             self.halves.pop(key, None)
         del self.tracks[track.connection.uid]
         track.end()
+        track.part()
         return track.connection
 
     def _linger(self, track: Track, ts: int) -> Iterator[Connection]:

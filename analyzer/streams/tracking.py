@@ -78,9 +78,14 @@ class Track:
             if flags & FIN:
                 old = self._fin(half, position + size + cut, at) and (old or not size + cut)
             self.repeats += old
-        half.look(at)
-        half.peer.look(at)
-        self._settle()
+        peer = half.peer
+        smooth = not (half.stash or peer.stash) and half.acked - half.next <= 1 and peer.acked - peer.next <= 1
+        if smooth:  # nothing waits and nothing is owed, which :meth:`Half.look` would find out in more steps
+            half.since = peer.since = None
+        else:
+            half.look(at)
+            peer.look(at)
+        self._settle(smooth=smooth or not (half.waiting or peer.waiting))
 
     def _letter(self, half: Half, letter: str) -> None:
         letter = letter.lower() if half.side else letter
@@ -100,9 +105,11 @@ class Track:
         if half.side is Side.CLIENT:
             connection.syn_count += 1
             connection.syn_at = connection.syn_at or at
+            connection.client_isn = row[6] if connection.client_isn is None else connection.client_isn
             connection.client_known = "syn"
         elif flags & ACK and connection.syn_ack_at is None:
             connection.syn_ack_at = at
+            connection.server_isn = row[6]
             connection.server_ttl = ttl
             if not half.peer.firm:
                 half.peer.begin(ack, firm=True)
@@ -143,14 +150,13 @@ class Track:
         if self.connection.reset_by is None:
             self.connection.reset_by, self.connection.reset_at, self.connection.reset_ttl = half.side, at, ttl
 
-    def _settle(self) -> None:
+    def _settle(self, *, smooth: bool) -> None:
         """Open the short way for packets in order, or close it while there is a hole."""
-        history = self.connection.history
-        smooth = not (self.client.waiting or self.server.waiting)
-        self.client.fast = smooth and self.client.firm and "D" in history
-        self.server.fast = smooth and self.server.firm and "d" in history
-        self.client.quiet = smooth and "A" in history
-        self.server.quiet = smooth and "a" in history
+        history, client, server = self.connection.history, self.client, self.server
+        client.fast = smooth and client.firm and "D" in history
+        server.fast = smooth and server.firm and "d" in history
+        client.quiet = smooth and "A" in history
+        server.quiet = smooth and "a" in history
 
     def end(self) -> None:
         """Complete the record and tell the listener."""
@@ -169,6 +175,11 @@ class Track:
         connection.one_sided = not client.packets or (not server.packets and not set(connection.history) <= {"S", "R"})
         connection.conn_state = conn_state(connection.history, connection.reset_by, closed=self.settled_fin)
         self.listener.end()
+
+    def part(self) -> None:
+        """Let go of both sides, which know each other: they need not wait for the garbage collector."""
+        for half in (self.client, self.server):
+            del half.peer, half.track
 
 
 def conn_state(history: str, reset_by: Side | None, *, closed: bool) -> str:
