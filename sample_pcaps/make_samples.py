@@ -40,9 +40,9 @@ def one_agent_refused() -> Run:
 
 
 def full_house(mechanism: str, seed: int) -> Run:
-    """Ten agents and the service want 22 sessions of 16; two agents leave and others take their places."""
-    people = leaving(shift(10, mechanism=mechanism), {2: 16.0, 4: 22.0})
-    return simulate(Server(), people, until_s=32.0, seed=seed)
+    """Eleven agents and the service want 24 sessions of 16; four agents leave and others take their places."""
+    people = leaving(shift(11, mechanism=mechanism), {2: 12.0, 4: 16.0, 6: 20.0, 1: 24.0})
+    return simulate(Server(), people, until_s=29.0, seed=seed)
 
 
 def one_stale_pc(mechanism: str, seed: int) -> Run:

@@ -35,31 +35,34 @@ def crowd(dispute: Dispute) -> Crowd:
     turned = {id(r.session) for r in dispute.refusals}
     welcome = [s for s in dispute.scene.on(dispute.server) if id(s) not in turned and s.greeting_at is not None]
     late = [s for s in dispute.scene.on(dispute.server) if s.opened_before]
-    total = _stand(dispute, [*welcome, *late], None)
+    total = _stand([r.at.ts for r in dispute.refusals], [*welcome, *late])
     mine: dict[str, list[Session]] = defaultdict(list)
     for s in [*welcome, *late]:
         mine[s.client].append(s)
     refused = dispute.clients
+    turned_away = set(refused)
+    times: dict[str, list[int]] = defaultdict(list)
+    for r in dispute.refusals:
+        times[r.session.client].append(r.at.ts)
     passed = tuple(
         s
         for s in welcome
-        if s.client not in refused and s.greeting_at and dispute.first <= s.greeting_at.ts <= dispute.last
+        if s.client not in turned_away and s.greeting_at and dispute.first <= s.greeting_at.ts <= dispute.last
     )
     return Crowd(
         total=total,
-        by_client={client: _stand(dispute, mine[client], client) for client in refused},
+        by_client={client: _stand(times[client], mine[client]) for client in refused},
         clients=len(dispute.scene.hosts(dispute.server)),
         refused=refused,
         passed_by=passed,
     )
 
 
-def _stand(dispute: Dispute, sessions: list[Session], client: str | None) -> Standing:
+def _stand(refused: list[int], sessions: list[Session]) -> Standing:
     open_spans = [
         Span(s.start if s.established_at is None else s.established_at.ts, s.closed_at.ts if s.closed_at else None)
         for s in sessions
     ]
-    refused = [r.at.ts for r in dispute.refusals if client is None or r.session.client == client]
     # A connection does not stand in its own way: it is counted from its establishment, its welcome judged just before.
     welcomed = [s.established_at.ts for s in sessions if s.established_at is not None]
     return standing(refused, welcomed, open_spans, steps(open_spans))

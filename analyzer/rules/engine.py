@@ -16,7 +16,7 @@ from analyzer.rules.narrate import NAMES, missing, summary, title
 from analyzer.rules.rule import Question, Rule, load_rules
 from analyzer.rules.scene import Dispute, Scene, disputes
 from analyzer.rules.weigh import UNDETERMINED, Weighed, strongest, weigh
-from analyzer.sessions.concurrency import Span, steps
+from analyzer.sessions.session import Session
 
 SESSIONS_NAMED = 200
 """Sessions a finding lists; a retry loop makes thousands that all say the same."""
@@ -30,8 +30,16 @@ _ORDER = {v: n for n, v in enumerate(Verdict)}
 
 
 def judge(scene: Scene) -> tuple[Finding, ...]:
-    """Return the findings about a scene, best first."""
-    found = [f for dispute in disputes(scene) for f in _judge(dispute)]
+    """Return the findings about a scene, best first.
+
+    Each protocol is a scene of its own: servers count IMAP, POP3 and SMTP connections apart.
+    """
+    scenes: dict[str | None, list[Session]] = defaultdict(list)
+    for s in scene.sessions:
+        scenes[s.protocol].append(s)
+    found = [
+        f for sessions in scenes.values() for dispute in disputes(Scene(sessions, scene.known)) for f in _judge(dispute)
+    ]
     return tuple(sorted(_consistent(found), key=_rank))
 
 
@@ -149,7 +157,7 @@ def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str,
 def _clients_of_account(dispute: Dispute, book: Ledger) -> dict[str, float | int | str]:
     """Count the agents of the account and the connections each wants at once; a client with a single one is a service."""
     clients = dict.fromkeys(login.client for login in [*book.accepted, *book.refused])
-    wants = {client: _at_once(dispute, client) for client in clients}
+    wants = {client: dispute.scene.at_once(dispute.server, client) for client in clients}
     several = sorted(n for n in wants.values() if n > 1)
     if not several:
         return {"account_clients": len(wants), "per_client": 1, "service": 0}
@@ -158,12 +166,6 @@ def _clients_of_account(dispute: Dispute, book: Ledger) -> dict[str, float | int
         "per_client": several[len(several) // 2],
         "service": len(wants) - len(several),
     }
-
-
-def _at_once(dispute: Dispute, client: str) -> int:
-    """Return how many connections to the server a client had open at once, at most."""
-    mine = (s for s in dispute.scene.on(dispute.server) if s.client == client)
-    return steps(Span(s.start, s.closed_at.ts if s.closed_at else s.end) for s in mine).peak[0]
 
 
 def _failed(rule: Rule, dispute: Dispute, error: Exception) -> Finding:

@@ -9,14 +9,15 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 from analyzer.at import NS_PER_S
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.scene import Dispute, Refusal
 from analyzer.secret import Secret
 from analyzer.sessions.concurrency import Span, Steps
-from analyzer.sessions.session import Login
+from analyzer.sessions.session import Login, LoginOutcome
 
 SECRET_WINDOW_S = 900.0
 """Seconds within which one secret accepted and refused cannot be two passwords: a change back is not made that fast."""
@@ -72,8 +73,16 @@ class Ledger:
 
     @property
     def wide(self) -> bool:
-        """More than one client of the server was captured: not the view of one PC."""
-        return len(self.dispute.scene.hosts(self.dispute.server)) > 1
+        """One capture holds several clients of the server: taken at the server or a mirror port, not on one PC.
+
+        Captures of several PCs together are not: the PCs between them may hold the sessions that are missing.
+        """
+        return self.dispute.scene.is_wide(self.dispute.server)
+
+    @property
+    def late(self) -> bool:
+        """Sessions were open before the capture began; silent ones among them leave no trace at all."""
+        return any(s.opened_before for s in self.dispute.scene.on(self.dispute.server))
 
     @property
     def below(self) -> int:
@@ -106,10 +115,34 @@ class Ledger:
         return [x for x in self.accepted if _ts(x) > self.dispute.last]
 
     @property
+    def episodes(self) -> int:
+        """Runs of refusals of witnesses, with an acceptance between each two; retries within a run are one fact."""
+        return self._runs[0]
+
+    @property
     def comebacks(self) -> int:
-        """How many times logins were accepted again after one or more refusals."""
-        marks = sorted([(_ts(x), 1) for x in self.accepted] + [(_ts(x), 0) for x in self.refused])
-        return sum(1 for (_, a), (_, b) in pairwise(marks) if (a, b) == (0, 1))
+        """How many of these runs were followed by an acceptance."""
+        return self._runs[1]
+
+    @property
+    def returns(self) -> list[tuple[list[Login], Login]]:
+        """(run of refusals, the acceptance that ended it), in order; of all hosts."""
+        found: list[tuple[list[Login], Login]] = []
+        run: list[Login] = []
+        for login in sorted([*self.accepted, *self.refused], key=_ts):
+            if login.outcome is LoginOutcome.REFUSED:
+                run.append(login)
+            elif run:
+                found.append((run, login))
+                run = []
+        return found
+
+    @property
+    def _runs(self) -> tuple[int, int]:
+        told = [x for x in self.refused if host_of(x) in self.witnesses]
+        marks = sorted([(_ts(x), 1) for x in self.accepted] + [(_ts(x), 0) for x in told])
+        kinds = [kind for kind, _ in groupby(marks, key=lambda mark: mark[1])]
+        return kinds.count(0), sum(1 for a, b in pairwise(kinds) if (a, b) == (0, 1))
 
     @property
     def halves(self) -> list[tuple[Login, Login]]:
@@ -148,7 +181,9 @@ def ledger(dispute: Dispute) -> Ledger:
 
 def _compare_secrets(book: Ledger) -> None:
     good: dict[Secret, list[Login]] = defaultdict(list)
+    entered: dict[str, list[Login]] = defaultdict(list)
     for accepted in book.accepted:
+        entered[host_of(accepted)].append(accepted)
         if accepted.credential is not None:
             good[accepted.credential].append(accepted)
     for refusal in book.dispute.refusals:
@@ -160,7 +195,7 @@ def _compare_secrets(book: Ledger) -> None:
             _compare(book, login, same)
         elif good:
             book.strange.append(refusal)
-            if (later := _next(book.accepted, login, host_of(login))) is not None:
+            if (later := _next(entered.get(host_of(login), ()), login)) is not None:
                 book.corrected.append((login, later))
 
 
@@ -180,24 +215,28 @@ def _compare(book: Ledger, login: Login, same: list[Login]) -> None:
             book.reversals.append((before, login, after))
 
 
-def _next(accepted: Sequence[Login], login: Login, host: str) -> Login | None:
-    """Return the host's next acceptance after a login."""
-    place = bisect_left(accepted, _ts(login), key=_ts)
-    return next((x for x in accepted[place:] if host_of(x) == host), None)
+def _next(entered: Sequence[Login], login: Login) -> Login | None:
+    """Return the first of a host's acceptances after a login."""
+    place = bisect_left(entered, _ts(login), key=_ts)
+    return entered[place] if place < len(entered) else None
 
 
 def _halves(accepted: Iterable[Login], refused: Iterable[Login]) -> list[tuple[Login, Login]]:
-    entered: dict[str, list[Login]] = defaultdict(list)
-    for login in accepted:
-        entered[host_of(login)].append(login)
+    entered: dict[str, list[tuple[int, int, Login]]] = defaultdict(list)
+    for place, login in enumerate(accepted):
+        entered[host_of(login)].append((login.at.ts, place, login))
+    for logins in entered.values():
+        logins.sort()
     found: dict[str, tuple[Login, Login]] = {}
+    pair = int(PAIR_S * NS_PER_S)
     for login in refused:
         host = host_of(login)
         if host in found:
             continue
-        near = [x for x in entered.get(host, ()) if 0 <= login.at.ts - x.at.ts <= PAIR_S * NS_PER_S]
+        mine = entered.get(host, [])
+        near = mine[bisect_left(mine, (login.at.ts - pair,)) : bisect_left(mine, (login.at.ts + 1,))]
         if near:
-            found[host] = (near[-1], login)
+            found[host] = (max(near, key=itemgetter(1))[2], login)
     return list(found.values())
 
 

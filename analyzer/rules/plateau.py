@@ -8,6 +8,7 @@ so it weighs 10 log10 C(N, r) decibels.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from math import lgamma, log
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from typing import NamedTuple
 from analyzer.at import NS_PER_S
 from analyzer.sessions.concurrency import Span, Steps
 
+REFUSALS_NEEDED = 3
+"""Refusals from which on their standing means something; one or two may be mishaps."""
 RELEASE_S = 3.0
 """Seconds after a session closed during which the server may still count it: slots are freed when its side notices."""
 
@@ -34,6 +37,15 @@ class Standing(NamedTuple):
     """Refusals with fewer open than some acceptance had: a limit does not do that."""
     counted: int
     """Refusals that were counted."""
+    unsure: int = 0
+    """Further sessions that may have been open without the capture showing it."""
+
+    @property
+    def near(self) -> bool:
+        """The same but for a session or two that the capture lost, and told by refusals enough not to be a mishap."""
+        if self.least_refused is None or self.most_accepted is None or self.counted < REFUSALS_NEEDED:
+            return False
+        return self.least_refused + min(self.unsure, max(1, (self.height or 0) // 8)) > self.most_accepted
 
     @property
     def clean(self) -> bool:
@@ -57,14 +69,16 @@ def standing(
     levels = [line.at(ts) for ts in refused if not _just_closed(ts, closes)]
     welcome = [line.at(ts) for ts in accepted]
     most_accepted = max(welcome, default=None)
-    height = max(set(levels), key=lambda n: (levels.count(n), n)) if levels else None
+    counted = Counter(levels)
+    height = max(counted, key=lambda n: (counted[n], n), default=None)
     return Standing(
         height=height,
         least_refused=min(levels, default=None),
         most_accepted=most_accepted,
-        at_height=levels.count(height) if height is not None else 0,
+        at_height=counted[height] if height is not None else 0,
         below=sum(1 for n in levels if most_accepted is not None and n + unsure <= most_accepted),
         counted=len(levels),
+        unsure=unsure,
     )
 
 

@@ -7,7 +7,7 @@ in silence, or at the end of many sessions at once.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -66,16 +66,17 @@ class Dispute:
     refusals: list[Refusal]
     accepted: list[Login] = field(default_factory=list)
     """Accepted logins of the account on the server, by time."""
+    _signature: Signature | None = None
+    _clients: tuple[str, ...] = ()
 
     @property
     def signature(self) -> Signature:
         """The phrase of most refusals."""
-        counted: dict[str, int] = defaultdict(int)
-        by_id = {}
-        for refusal in self.refusals:
-            counted[refusal.signature.id] += 1
-            by_id[refusal.signature.id] = refusal.signature
-        return by_id[max(counted, key=lambda i: counted[i])] if counted else UNKNOWN
+        if self._signature is None:
+            counted = Counter(refusal.signature.id for refusal in self.refusals)
+            by_id = {refusal.signature.id: refusal.signature for refusal in self.refusals}
+            self._signature = by_id[max(counted, key=lambda i: counted[i])] if counted else UNKNOWN
+        return self._signature
 
     @property
     def first(self) -> int:
@@ -90,7 +91,13 @@ class Dispute:
     @property
     def clients(self) -> tuple[str, ...]:
         """Addresses that were refused, in order of their first refusal."""
-        return tuple(dict.fromkeys(r.session.client for r in self.refusals))
+        self._clients = self._clients or tuple(dict.fromkeys(r.session.client for r in self.refusals))
+        return self._clients
+
+    @property
+    def protocol(self) -> str | None:
+        """The protocol of its sessions."""
+        return self.refusals[0].session.protocol
 
     @property
     def told_limit(self) -> int | None:
@@ -108,17 +115,33 @@ class Scene:
     """Which spellings are one account."""
     _by_server: dict[str, list[Session]] = field(init=False)
     _by_account: dict[tuple[str, str | None], list[Session]] = field(init=False)
+    _by_client: dict[tuple[str, str], list[Session]] = field(init=False)
     _accounts: dict[str, set[str]] = field(init=False)
+    _hosts: dict[str, set[str]] = field(init=False)
+    _unsure: dict[str, int] = field(init=False)
+    _crowds: dict[tuple[str, str], int] = field(init=False)
+    _welcome: dict[str, list[tuple[Session, Login]]] = field(init=False)
+    _decided: dict[str, list[tuple[int, Login]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.names = names(self.logins)
         self._by_server, self._by_account, self._accounts = defaultdict(list), defaultdict(list), defaultdict(set)
+        self._by_client, self._hosts, self._unsure, self._crowds = defaultdict(list), defaultdict(set), Counter(), {}
+        self._welcome, self._decided = defaultdict(list), defaultdict(list)
         for login in self.logins:
             if (account := self.names.of(login)) is not None:
                 self._accounts[login.server].add(account)
         for s in self.sessions:
             self._by_server[s.server].append(s)
             self._by_account[s.server, account_of(s, self.names)].append(s)
+            self._by_client[s.server, s.client].append(s)
+            self._hosts[s.server].add(s.client)
+            self._unsure[s.server] += _maybe_open(s)
+            for login in s.logins:
+                if login.outcome is LoginOutcome.ACCEPTED:
+                    self._welcome[s.server].append((s, login))
+                if login.decided is not None:
+                    self._decided[s.server].append((login.decided.ts, login))
 
     @property
     def logins(self) -> Iterable[Login]:
@@ -141,7 +164,31 @@ class Scene:
 
     def hosts(self, server: str) -> set[str]:
         """Return the addresses that connected to one server."""
-        return {s.client for s in self.on(server)}
+        return self._hosts.get(server, set())
+
+    def of(self, server: str, client: str) -> list[Session]:
+        """Return the sessions of one client to one server."""
+        return self._by_client.get((server, client), [])
+
+    def welcome(self, server: str) -> list[tuple[Session, Login]]:
+        """Return the accepted logins of one server, each with its session."""
+        return self._welcome.get(server, [])
+
+    def decided(self, server: str) -> list[tuple[int, Login]]:
+        """Return the decided logins of one server, each behind the time (ns) of the decision; in order of session."""
+        return self._decided.get(server, [])
+
+    def at_once(self, server: str, client: str) -> int:
+        """Return how many connections to a server a client had open at once, at most."""
+        if (server, client) not in self._crowds:
+            mine = (Span(s.start, s.closed_at.ts if s.closed_at else s.end) for s in self.of(server, client))
+            self._crowds[server, client] = steps(mine).peak[0]
+        return self._crowds[server, client]
+
+    def is_wide(self, server: str) -> bool:
+        """Tell whether one capture holds several clients of a server."""
+        clients: dict[str, str] = {}
+        return any(clients.setdefault(s.capture, s.client) != s.client for s in self.on(server))
 
     def accounts(self, server: str) -> set[str]:
         """Return the accounts that logins showed on one server."""
@@ -154,11 +201,7 @@ class Scene:
 
     def unsure(self, server: str) -> int:
         """Return how many sessions of a server may have been open without the capture showing it."""
-        return sum(
-            1
-            for s in self.on(server)
-            if s.opened is None and s.greeting_status != "BYE" and (s.syn_at is None or s.missed_bytes)
-        )  # fmt: skip
+        return self._unsure.get(server, 0)
 
     def account(self, login: Login) -> str | None:
         """Return the account a login counts for."""
@@ -179,6 +222,11 @@ class Scene:
         return spans(mine)
 
 
+def _maybe_open(s: Session) -> bool:
+    """Tell a session that may have been open without the capture showing it."""
+    return s.opened is None and s.greeting_status != "BYE" and (s.syn_at is None or s.missed_bytes > 0)
+
+
 def _voice(refusal: Refusal) -> str:
     """Return what keeps refusals apart: the cause an explicit phrase names, else that they are ambiguous."""
     signature = refusal.signature
@@ -193,7 +241,7 @@ def _login_refusals(scene: Scene) -> dict[tuple[str, str | None], list[Refusal]]
             if login.outcome is not LoginOutcome.REFUSED or login.decided is None:
                 continue
             line = line_of(login.status or "NO", login.code, login.text, untagged=login.status == "BYE")
-            signature = match("login", line, s.product)
+            signature = match("login", line, s.product, s.protocol)
             # After a refusal that says why, a client falls back to mechanisms that must fail (a token is no password):
             # only the first word of a connection counts then.
             if not spoken:
@@ -228,17 +276,22 @@ def login_disputes(scene: Scene) -> list[Dispute]:
     return disputes
 
 
+def _greeting_line(s: Session) -> str:
+    status = s.greeting_status or "BYE"
+    return line_of(status, s.greeting_code, s.greeting, untagged=status == "BYE")
+
+
 def greeting_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server for connections turned away before any login, by a BYE or by a bare close."""
     said: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
     for s in scene.sessions:
         if s.outcome is Outcome.REFUSED_AT_GREETING and s.greeting_at is not None:
-            line = line_of("BYE", None, s.greeting, untagged=True)
-            refusal = Refusal(s.greeting_at, s, None, line, match("greeting", line, s.product))
+            line = _greeting_line(s)
+            refusal = Refusal(s.greeting_at, s, None, line, match("greeting", line, s.product, s.protocol))
             said[s.server, _voice(refusal)].append(refusal)
         elif s.bye_at is not None and s.opened is None and not s.logged_out and s.outcome is not Outcome.REFUSED:
             line = line_of("BYE", None, s.bye, untagged=True)
-            signature = match("any", line, s.product)
+            signature = match("any", line, s.product, s.protocol)
             if signature.explicit:
                 said[s.server, signature.cause or ""].append(Refusal(s.bye_at, s, None, line, signature))
     return [Dispute("greeting", scene, server, None, _by_time(rs)) for (server, _), rs in said.items()]
@@ -251,7 +304,7 @@ def mailbox_disputes(scene: Scene) -> list[Dispute]:
         account = account_of(s, scene.names)
         for c in s.complaints:
             line = line_of(c.status, c.code, c.text)
-            signature = match("mailbox" if c.after_login or s.opened_before else "login", line, s.product)
+            signature = match("mailbox" if c.after_login or s.opened_before else "login", line, s.product, s.protocol)
             if signature.means and signature.phase != "login":
                 said[s.server, account, signature.id].append(Refusal(c.at, s, None, line, signature))
     return [Dispute("mailbox", scene, server, account, _by_time(rs)) for (server, account, _), rs in said.items()]
@@ -268,7 +321,7 @@ def connect_disputes(scene: Scene) -> list[Dispute]:
     return [Dispute("connect", scene, server, None, _by_time(rs)) for (server, _, _), rs in failed.items()]
 
 
-SILENCE_S = 5.0
+SILENCE_S = 3.0
 """Seconds a server may stay silent before that is remarkable; healthy greetings and logins take well under one."""
 
 
@@ -283,13 +336,15 @@ def silence_disputes(scene: Scene) -> list[Dispute]:
 
 
 def _waited_since(s: Session) -> At | None:
-    """Return since when a client waited in vain for its greeting or for the answer to its login."""
+    """Return since when a client waited, in vain or for long, for its greeting or for the answer to its login."""
     if s.tls != "none" or s.syn_at is None or s.established_at is None or s.reset_by == "server":
         return None
     if s.server_bytes == 0 and s.greeting is None:
         since = s.established_at
     elif s.login is not None and s.login.decided is None and s.opened is None and s.bye is None:
         since = s.login.at
+    elif s.opened is not None and s.login is not None and (s.login.auth_ms or 0.0) >= SILENCE_S * 1000:
+        return s.login.at
     else:
         return None
     return since if s.end - since.ts >= SILENCE_S * NS_PER_S or s.closed_by == "server" else None
@@ -305,7 +360,9 @@ def ending_disputes(scene: Scene) -> list[Dispute]:
         if at is None:
             continue
         line = line_of("BYE", None, s.bye, untagged=True) if s.bye_at else ""
-        ended[s.server].append(Refusal(at, s, None, line, match("bye", line, s.product) if line else UNKNOWN))
+        ended[s.server].append(
+            Refusal(at, s, None, line, match("bye", line, s.product, s.protocol) if line else UNKNOWN)
+        )
     return [Dispute("ending", scene, server, None, _by_time(rs)) for server, rs in ended.items()]
 
 

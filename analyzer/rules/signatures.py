@@ -11,6 +11,7 @@ from typing import Any
 from analyzer.errors import RuleError
 
 PHASES = frozenset({"greeting", "login", "mailbox", "bye", "any"})
+PROTOCOLS = frozenset({"imap", "pop3", "smtp"})
 CAUSES = frozenset(
     [
         "per_user_connection_limit",
@@ -49,6 +50,7 @@ class Signature:
 
     id: str
     phase: str
+    protocols: frozenset[str]
     pattern: re.Pattern[str]
     product: str | None
     means: dict[str, float]
@@ -63,12 +65,14 @@ class Signature:
         return max(self.means, key=lambda c: self.means[c]) if self.means else None
 
 
-UNKNOWN = Signature("none", "any", re.compile(r"(?!)"), None, {}, explicit=False, source="")
+UNKNOWN = Signature("none", "any", frozenset(), re.compile(r"(?!)"), None, {}, explicit=False, source="")
 """Stands for words no signature knows."""
 
 
 def line_of(status: str, code: str | None, text: str | None, *, untagged: bool = False) -> str:
-    """Return a reply as the patterns expect it: 'NO [LIMIT] text', '* BYE text'."""
+    """Return a reply as the patterns expect it: 'NO [LIMIT] text', '* BYE text', '421 4.3.2 text'."""
+    if status.isdigit():
+        return " ".join(part for part in (status, code, text) if part)
     line = " ".join(part for part in (status, f"[{code}]" if code else "", text or "") if part)
     return f"* {line}" if untagged else line
 
@@ -103,9 +107,13 @@ def _signature(entry: dict[str, Any], path: str) -> Signature:
             f"signature {name}: {error}", path=path, hint="patterns are Python regular expressions"
         ) from error
     means = {cause: float(weight) for cause, weight in entry["means"].items()}
-    return Signature(
-        name, entry["phase"], pattern, entry.get("product"), means, bool(entry["explicit"]), entry["source"]
-    )
+    spoken = frozenset(entry.get("protocols", ["imap"]))
+    if not spoken <= PROTOCOLS:
+        raise RuleError(
+            f"signature {name}: unknown protocol {sorted(spoken)}", path=path, hint=f"of {sorted(PROTOCOLS)}"
+        )
+    explicit = bool(entry["explicit"])
+    return Signature(name, entry["phase"], spoken, pattern, entry.get("product"), means, explicit, entry["source"])
 
 
 @cache
@@ -118,13 +126,13 @@ def signatures() -> tuple[Signature, ...]:
 
 
 @lru_cache(maxsize=4096)
-def match(phase: str, line: str, product: str | None) -> Signature:
+def match(phase: str, line: str, product: str | None, protocol: str | None = "imap") -> Signature:
     """Return the first signature that fits a reply line in a phase, or :data:`UNKNOWN`.
 
     A signature of one product is not used for a server known to be another.
     """
     for signature in signatures():
-        if signature.phase not in {phase, "any"}:
+        if signature.phase not in {phase, "any"} or (protocol or "imap") not in signature.protocols:
             continue
         if signature.product and product and signature.product != product:
             continue

@@ -78,7 +78,7 @@ def test_a_confirmed_fault_shows_proof_limit_and_the_computed_fix() -> None:
     shown = screen(made(CONFIRMED))
     assert "CONFIRMED  99 %  per-user" in shown
     assert "   proof   all refusals came with 16 open" in shown
-    assert "   rivals  others were accepted" in shown
+    assert "   not     others were accepted" in shown
     assert "   limit   16" in shown
     assert "= 53" in shown
     assert "mailscope remedy exchange-per-user-connection-limit --agents 20" in shown

@@ -76,6 +76,10 @@ def _after_failures(book: Ledger) -> Iterator[Evidence]:
     if not inside:
         return
     failures = _failures_before(book, _time(inside[0]))
+    if not any(x.credential is not None for x in failures):
+        # Hosts that never got in may have come after the change that refuses all; only while others get in are they wrong.
+        worked = [_time(x) for x in book.accepted if _time(x) < _time(inside[0])]
+        failures = [x for x in failures if worked and _time(x) < worked[-1]]
     later = [x for x in book.accepted if _time(x) > _time(inside[0])]
     if len(failures) >= FAILURES_NEEDED and not later and book.below:
         yield _said(

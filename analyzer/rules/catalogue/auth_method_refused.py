@@ -18,7 +18,6 @@ from collections.abc import Iterator
 
 from analyzer.rules.finding import Evidence
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
-from analyzer.sessions.session import LoginOutcome
 
 CAUSE = "auth_method_refused"
 
@@ -44,12 +43,7 @@ def check(question: Question) -> Iterator[Evidence]:
             kind="not-offered",
             source="RFC 9051, section 6.2.2",
         )
-    worked = [
-        x
-        for s in dispute.scene.on(dispute.server)
-        for x in s.logins
-        if x.outcome is LoginOutcome.ACCEPTED and x.mechanism in mechanisms
-    ]
+    worked = any(x.mechanism in mechanisms for _, x in dispute.scene.welcome(dispute.server))
     if worked and not dispute.signature.explicit:
         yield Evidence("logins with this mechanism were accepted on this server", (), -20.0, kind="mechanism-accepted")
 

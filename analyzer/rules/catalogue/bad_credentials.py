@@ -16,6 +16,7 @@ Sources
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ from analyzer.secret import Secret
 from analyzer.sessions.session import Login, LoginOutcome
 
 CAUSE = "bad_credentials"
+RETRY_LOOP_S = 90.0
+"""Seconds before an acceptance in which three refusals of the same host belong to one retry loop."""
 MANY_ACCOUNTS = 3
 """Accounts one host is refused for before it looks like guessing."""
 
@@ -46,6 +49,9 @@ def check(question: Question) -> Iterator[Evidence]:
     book = question.ledger
     if book is None or question.dispute.signature.explicit:
         return
+    if question.dispute.protocol == "smtp" and not book.accepted:
+        text = "SMTP servers count no connections at the login, so these words leave little else"
+        yield _said(text, 3.0, "protocol", book.refused[:3])
     yield from _other_secret(book)
     yield from _several(book)
     yield from _nobody(book)
@@ -118,7 +124,7 @@ def _many_accounts(question: Question, book: Ledger) -> Iterator[Evidence]:
     if book.accepted:
         return
     for client in dispute.clients:
-        mine = [x for s in dispute.scene.on(dispute.server) if s.client == client for x in s.logins]
+        mine = [x for s in dispute.scene.of(dispute.server, client) for x in s.logins]
         tried = {dispute.scene.account(x) for x in mine if x.outcome is LoginOutcome.REFUSED} - {None}
         if len(tried) >= MANY_ACCOUNTS and not any(x.outcome is LoginOutcome.ACCEPTED for x in mine):
             yield _said(
@@ -140,7 +146,7 @@ def _never_here(book: Ledger) -> Iterator[Evidence]:
         yield _said(
             f"only {hosts} is refused, every time ({len(book.refused)}); {len(others)} other host(s) are accepted every time, "
             f"{len(during)} login(s) of theirs after the first refusal",
-            12.0,
+            6.0 if book.late else 12.0,
             "never-here",
             [book.refused[0], during[0], book.refused[-1]],
         )
@@ -197,8 +203,13 @@ def _returned(book: Ledger) -> list[Login]:
     """Return a host's (refused, accepted) pair within seconds in a retry loop, where secrets cannot be compared."""
     if book.fast_retry_s is None or book.strange:
         return []
+    by_host: dict[str, list[Login]] = defaultdict(list)
+    for login in book.refused:
+        by_host[host_of(login)].append(login)
     for after in book.accepted:
-        mine = [x for x in book.refused if host_of(x) == host_of(after) and 0 < _time(after) - _time(x) < 30 * NS_PER_S]
+        refused = by_host.get(host_of(after), [])
+        first = bisect_right(refused, _time(after) - 30 * NS_PER_S, key=_time)
+        mine = refused[first : bisect_left(refused, _time(after), key=_time)]
         if len(mine) >= 3:
             return [mine[-1], after]
     return []

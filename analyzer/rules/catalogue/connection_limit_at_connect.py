@@ -28,6 +28,8 @@ def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against a limit at connect."""
     yield from words(question, CAUSE)
     dispute = question.dispute
+    if dispute.protocol == "smtp":
+        return
     if dispute.signature.explicit and dispute.signature.cause != CAUSE:
         return
     refs, shown = frames(dispute), frame_filter(dispute)

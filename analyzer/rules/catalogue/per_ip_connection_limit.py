@@ -27,10 +27,14 @@ def check(question: Question) -> Iterator[Evidence]:
     """Testify for a limit per address."""
     yield from words(question, CAUSE)
     dispute = question.dispute
+    if dispute.protocol == "smtp":
+        return
     if dispute.kind != "greeting" or dispute.signature.explicit:
         return
     stands = crowd(dispute)
-    clean = {client: s for client, s in stands.by_client.items() if s.clean and s.counted}
+    clean = {
+        client: s for client, s in stands.by_client.items() if s.clean and s.counted > 1 and (s.least_refused or 0) > 1
+    }
     if not stands.passed_by or not clean or len(clean) < len(stands.refused):
         return
     client, stand = next(iter(clean.items()))

@@ -19,6 +19,8 @@ Sources
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from math import log10
 
@@ -36,7 +38,16 @@ DECISIVE_RANK_DB = 20.0
 """Chance below one in a hundred that the refusals fell on top by themselves."""
 COMEBACKS_NEEDED = 2
 """Times logins must have been accepted again: a password change in mid-capture never comes back."""
+NARROW_DB = 5.0
+"""One secret, or one host, accepted again, seen from one PC: in simulated outages 30 to 90 % of single PCs see just that."""
+ONCE_DB = 2.5
+"""The same at the server, once: an outage that began and ended at the peak looks like it."""
 EDGE_CAP_DB = 13.0
+"""No single coincidence weighs more."""
+EDGE_COST_DB = 11.0
+"""What the odds of the edge must beat: below one in a hundred wrong claims in the simulation."""
+RELEASE_COST_DB = 13.0
+"""What the odds of a release must beat, for the same reason."""
 RETURN_S = 600.0
 """Seconds within which a host that gets in again did so without anybody's change; Windows unlocks after 10 to 30 minutes."""
 
@@ -56,10 +67,12 @@ def check(question: Question) -> Iterator[Evidence]:
     book = question.ledger
     if book is None or question.dispute.signature.explicit:
         return
-    yield from _secrets(book)
-    yield from _returns(book)
+    yield from _back(book)
     yield from _plateau(book)
-    yield from _edge(book)
+    if book.wide and book.standing.near and book.accepted:
+        yield from _height(book)
+        yield from _edge(book)
+        yield from _release(book)
     yield from _against(book)
     yield from _known(book)
     gap = book.fast_retry_s
@@ -72,101 +85,97 @@ def check(question: Question) -> Iterator[Evidence]:
         )
 
 
-def _secrets(book: Ledger) -> Iterator[Evidence]:
+def _back(book: Ledger) -> Iterator[Evidence]:
+    """Testify from what was accepted again after refusals; by how often, since once may be anything that passed."""
+    weight = NARROW_DB
+    if book.wide:
+        weight = min(4.0 + 2.0 * book.comebacks, 14.0) if book.comebacks > 1 else ONCE_DB
+        if not book.standing.near:
+            weight = ONCE_DB
     if book.reversals:
         before, refused, after = book.reversals[0]
         yield _said(
             f"the very same secret was accepted before and after it was refused ({len(book.reversals)} of "
             f"{len(book.refused)} refusals): it was right all the time",
-            20.0,
-            "reversal",
+            weight,
+            "back",
             [before, refused, after],
-            decisive=True,
         )
-    elif book.regained:
+        return
+    if book.regained:
         refused, after = book.regained[0]
-        yield _said("the refused secret was accepted later: it was right", 6.0, "reversal", [refused, after])
-
-
-def _returns(book: Ledger) -> Iterator[Evidence]:
-    """Testify from hosts whose secret cannot be read: in, refused, in again."""
-    if book.reversals or book.regained:
+        yield _said("the refused secret was accepted later: it was right", weight, "back", [refused, after])
         return
     for host in sorted(book.witnesses & book.refused_hosts):
         mine = [x for x in book.accepted if host_of(x) == host]
         no = [x for x in book.refused if host_of(x) == host]
         before, after = mine[0], mine[-1]
         if _time(before) < _time(no[0]) < _time(after) and _time(after) - _time(no[0]) < RETURN_S * NS_PER_S:
-            yield _said(
-                f"{host} was accepted, refused, and accepted again within minutes, by a program that types nothing",
-                10.0,
-                "reversal",
-                [before, no[0], after],
-            )
+            text = f"{host} was accepted, refused, and accepted again within minutes, by a program that types nothing"
+            yield _said(text, weight, "back", [before, no[0], after])
             return
+    let_in = [(no[-1], yes) for no, yes in book.returns if host_of(yes) in {host_of(x) for x in no}]
+    if let_in:
+        text = f"{len(let_in)} time(s) a host that had been refused was let in, and nobody had typed anything else"
+        yield _said(text, weight, "back", [x for pair in let_in[:5] for x in pair])
 
 
 def _plateau(book: Ledger) -> Iterator[Evidence]:
     stand = book.standing
-    if not stand.clean or stand.height is None or not book.accepted:
+    if not (stand.clean or stand.near) or not book.accepted:
         return
-    n, accepted = stand.height, len(book.accepted)
+    accepted = len(book.accepted)
     inside = [x for x in book.refused if host_of(x) in book.witnesses]
     # Counted from the first refusal on: a quiet morning of acceptances proves nothing about the trouble at noon.
     since = sum(1 for x in book.accepted if _time(x) > book.dispute.first)
-    exact = rank_db(since, len(inside)) if inside else 0.0
-    decisive = exact >= DECISIVE_RANK_DB and book.comebacks >= COMEBACKS_NEEDED
+    # Retries between two acceptances are one fact, told by hosts that are known to have good credentials.
+    exact = rank_db(since, book.episodes) if inside else 0.0
+    decisive = stand.clean and exact >= DECISIVE_RANK_DB and book.comebacks >= COMEBACKS_NEEDED
+    if not decisive and not (book.wide and stand.near):
+        return
     back = f"; slots that came free were taken again {book.comebacks} times" if book.comebacks else ""
     most = f"{stand.most_accepted} or fewer"
+    lost = "" if stand.clean else "; up to a session or two that the capture lost"
     yield _said(
         f"every refusal came with {stand.least_refused} or more sessions of the account open, each of the {accepted} "
-        f"acceptances with {most}{back}",
+        f"acceptances with {most}{lost}{back}",
         min(exact, 25.0) if decisive else 3.0,
         "plateau",
         book.refused[:10],
         decisive=decisive,
     )
-    if book.comebacks and not decisive:
-        yield _said(
-            f"{book.comebacks} time(s) a login was accepted again once the number of open sessions had fallen below {n}, "
-            "and refused again when it was back",
-            min(6.0 * book.comebacks, 14.0),
-            "refill",
-            book.accepted[-3:],
-        )
-    if stand.at_height * 10 >= stand.counted * 9 and n == stand.least_refused:
-        yield from _height(book, n)
 
 
-def _height(book: Ledger, height: int) -> Iterator[Evidence]:
+def _height(book: Ledger) -> Iterator[Evidence]:
+    stand = book.standing
+    height = stand.height or 0
+    if stand.at_height * 10 < stand.counted * 9:
+        return
     product = next((s.product for s in book.dispute.scene.on(book.dispute.server) if s.product), None)
-    told = book.dispute.scene.known.limit
-    if told == height:
+    if book.dispute.scene.known.limit == height:
         yield _said(f"refusals came with exactly {height} open, the limit you named", 12.0, "height", book.refused[:3])
-    elif height in KNOWN_LIMITS.get(product, ()) and book.wide:
+    elif height in KNOWN_LIMITS.get(product, ()):
+        text = f"refusals came with exactly {height} open, a default of this server's limit"
+        yield _said(text, 2.0, "height", book.refused[:3])
+    elif height > 1:
         yield _said(
-            f"refusals came with exactly {height} open, a default of this server's limit",
-            6.0,
-            "height",
-            book.refused[:3],
-        )
-    elif book.wide and height > 1:
-        yield _said(
-            f"refusals came with exactly {height} open, never with another number", 2.0, "height", book.refused[:3]
+            f"refusals came with exactly {height} open, never with another number", 1.0, "height", book.refused[:3]
         )
 
 
 def _edge(book: Ledger) -> Iterator[Evidence]:
     """Testify from a host half in: something else must have begun just between its two logins to look the same."""
-    if not book.halves or book.below:
+    # A PC with one of two passwords wrong looks the same; a limit leaves others out as well.
+    if not book.halves or len(book.refused_hosts) < 2:
         return
     accepted, refused = book.halves[0]
     if _time(refused) > book.dispute.first + NS_PER_S and book.comebacks == 0:
         return
-    first = min(_time(x) for x in book.accepted)
+    # Whatever else began to refuse logins began while hosts were arriving; only then could it have hit a host half in.
+    arriving = book.dispute.first - min(_time(x) for x in book.accepted)
     pairs = _pair_gaps(book.accepted) + max(_time(refused) - _time(accepted), 1)
-    odds = 10 * log10(max((book.dispute.scene.end - first) / pairs, 1.0))
-    weight = min(odds - 3.0, EDGE_CAP_DB)
+    odds = 10 * log10(max(arriving / pairs, 1.0))
+    weight = min(odds - EDGE_COST_DB, EDGE_CAP_DB)
     if weight > 0:
         yield _said(
             f"{host_of(accepted)} opened two connections {(_time(refused) - _time(accepted)) / NS_PER_S:.3f} s apart: one was "
@@ -175,6 +184,29 @@ def _edge(book: Ledger) -> Iterator[Evidence]:
             "edge",
             [accepted, refused],
         )
+
+
+def _release(book: Ledger) -> Iterator[Evidence]:
+    """Testify from how soon after a close a login was accepted again; whatever else ended would not wait for that."""
+    closes = sorted(s.closed for s in book.spans if s.closed is not None)
+    span = book.dispute.scene.end - min(_time(x) for x in book.accepted)
+    if not closes or span <= 0:
+        return
+    odds = 0.0
+    shown: list[Login] = []
+    for refused, accepted in book.returns:
+        if host_of(accepted) not in {host_of(x) for x in refused}:
+            continue  # somebody else came in, who had not been refused
+        place = bisect_left(closes, _time(accepted))
+        if not place or closes[place - 1] < _time(refused[0]):
+            continue  # nothing had closed since the refusals began: no slot was freed
+        waited = max(_time(accepted) - closes[place - 1], 1)
+        odds -= 10 * log10(min(waited * len(closes) / span, 1.0))
+        shown += [refused[-1], accepted]
+    weight = min(odds - RELEASE_COST_DB, EDGE_CAP_DB)
+    if weight > 0:
+        text = f"{len(shown) // 2} time(s) a refused login was accepted as soon as another session had closed"
+        yield _said(text, weight, "release", shown[:6])
 
 
 def _pair_gaps(accepted: list[Login]) -> int:
@@ -202,7 +234,7 @@ def _against(book: Ledger) -> Iterator[Evidence]:
         share = stand.below / stand.counted
         yield _said(
             f"{stand.below} of {stand.counted} refusals came with no more sessions open than some acceptance had",
-            -16.0 if share > 0.2 else -5.0,
+            -5.0 if share <= 0.2 else -10.0 if book.late else -16.0,
             "below",
             book.refused[:3],
         )
@@ -213,7 +245,8 @@ def _against(book: Ledger) -> Iterator[Evidence]:
             "none-open",
             book.refused[:3],
         )
-    stuck = [h for h in book.outsiders if sum(host_of(x) == h for x in book.refused) >= 3]
+    times = Counter(host_of(x) for x in book.refused)
+    stuck = [h for h in book.outsiders if times[h] >= 3]
     if book.accepted and book.interleaved and not book.reversals and set(stuck) == set(book.refused_hosts):
         entered = {host_of(x) for x in book.interleaved} - book.refused_hosts
         if entered and book.below:

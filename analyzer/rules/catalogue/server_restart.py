@@ -31,6 +31,8 @@ def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against a restart."""
     yield from words(question, CAUSE)
     dispute = question.dispute
+    if dispute.kind != "ending":
+        return
     refs, shown = frames(dispute), frame_filter(dispute)
     begin, together = _burst(dispute)
     scene = dispute.scene

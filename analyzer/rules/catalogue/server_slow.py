@@ -22,7 +22,7 @@ from analyzer.sessions.session import LoginOutcome
 
 CAUSE = "server_slow"
 LATE_MS = 3000.0
-"""An accepted login that took longer was not served normally; healthy ones take well under one second."""
+"""ms; an accepted login that took longer was not served normally; healthy ones take well under one second."""
 
 
 def check(question: Question) -> Iterator[Evidence]:
@@ -32,7 +32,7 @@ def check(question: Question) -> Iterator[Evidence]:
     there = dispute.scene.on(dispute.server)
     accepted = [x for s in there for x in s.logins if x.outcome is LoginOutcome.ACCEPTED and x.auth_ms is not None]
     late = [x for x in accepted if (x.auth_ms or 0.0) >= LATE_MS]
-    if late and len(late) == len(accepted):
+    if len(late) > 1 and len(late) == len(accepted):
         refs = tuple(FrameRef(x.capture, x.decided.frame) for x in late if x.decided)[:20]
         slowest = max(x.auth_ms or 0.0 for x in late) / 1000
         text = f"every accepted login waited long as well, up to {slowest:.1f} s"

@@ -15,6 +15,7 @@ Sources
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.rule import Question, Rule, filter_of, words
@@ -42,23 +43,14 @@ def check(question: Question) -> Iterator[Evidence]:
     if dispute.signature.explicit:
         return
     scene = dispute.scene
-    product = dispute.refusals[0].session.product
-    during = [
-        x
-        for s in scene.on(dispute.server)
-        for x in s.logins
-        if x.decided is not None and dispute.first <= _time(x) <= dispute.last
-    ]
+    product, protocol = dispute.refusals[0].session.product, dispute.refusals[0].session.protocol
+    first, last = dispute.first, dispute.last
+    during = [x for ts, x in scene.decided(dispute.server) if first <= ts <= last]
     welcome = [x for x in during if x.outcome is LoginOutcome.ACCEPTED]
-    turned = [x for x in during if x.outcome is LoginOutcome.REFUSED and not _explained(x, product)]
+    turned = [x for x in during if x.outcome is LoginOutcome.REFUSED and not _explained(x, product, protocol)]
     refused = {scene.account(x) for x in turned} - {None}
     if dispute.kind == "login" and len(refused) > 1 and len({x.client for x in turned}) > 1 and not welcome:
-        accepted_before = any(
-            x.outcome is LoginOutcome.ACCEPTED
-            for s in scene.on(dispute.server)
-            for x in s.logins
-            if _time(x) < dispute.first
-        )
+        accepted_before = any(_time(x) < first for _, x in scene.welcome(dispute.server))
         text = f"{len(refused)} accounts were refused in the same time and none accepted"
         yield _said(text, 8.0 if accepted_before else 4.0, "all-accounts", during[:5])
     waits = sorted(x.auth_ms for x in turned if x.auth_ms is not None)
@@ -74,9 +66,14 @@ def check(question: Question) -> Iterator[Evidence]:
         yield Evidence("you said that others work with this account", (), -15.0, kind="known-others", source="--known")
 
 
-def _explained(login: Login, product: str | None) -> bool:
+def _explained(login: Login, product: str | None, protocol: str | None) -> bool:
     """Tell a refusal whose words name another reason."""
-    return match("login", line_of(login.status or "NO", login.code, login.text), product).explicit
+    return _explicit(login.status, login.code, login.text, product, protocol)
+
+
+@lru_cache(maxsize=4096)
+def _explicit(status: str, code: str | None, text: str | None, product: str | None, protocol: str | None) -> bool:
+    return match("login", line_of(status or "NO", code, text), product, protocol).explicit
 
 
 RULE = Rule(

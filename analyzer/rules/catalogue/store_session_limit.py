@@ -45,10 +45,10 @@ def check(question: Question) -> Iterator[Evidence]:
     stand = standing(sorted(first), [s.opened for s in working if s.opened is not None], open_spans, steps(open_spans))
     if stand.clean and stand.height:
         text = f"the mailbox was refused only with {stand.least_refused} or more working sessions, given with {stand.most_accepted} or fewer"
-        yield Evidence(text, refs, 10.0, filter=shown, kind="plateau")
+        yield Evidence(text, refs, 5.0, filter=shown, kind="plateau")
         if stand.height >= DEFAULT_SESSIONS - 1:
             text = f"{stand.height} working sessions: the store's default is {DEFAULT_SESSIONS} per user"
-            yield Evidence(text, refs, 5.0, filter=shown, kind="height", source="Microsoft KB 980049")
+            yield Evidence(text, refs, 11.0, filter=shown, kind="height", source="Microsoft KB 980049")
     elif stand.counted and stand.below == stand.counted and len(dispute.scene.hosts(dispute.server)) > 1:
         text = "the mailbox was refused however few sessions were open"
         yield Evidence(text, refs, -10.0, filter=shown, kind="plateau")

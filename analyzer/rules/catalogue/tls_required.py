@@ -18,7 +18,6 @@ from collections.abc import Iterator
 
 from analyzer.rules.finding import Evidence
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
-from analyzer.sessions.session import LoginOutcome
 
 CAUSE = "tls_required"
 CLEAR = frozenset({"LOGIN", "PLAIN"})
@@ -46,13 +45,8 @@ def check(question: Question) -> Iterator[Evidence]:
             kind="logindisabled",
             source="RFC 9051",
         )
-    clear = [
-        x
-        for s in dispute.scene.on(dispute.server)
-        if s.tls == "none"
-        for x in s.logins
-        if x.outcome is LoginOutcome.ACCEPTED and x.mechanism in CLEAR
-    ]
+    welcome = dispute.scene.welcome(dispute.server)
+    clear = any(s.tls == "none" and x.mechanism in CLEAR for s, x in welcome)
     if clear and not dispute.signature.explicit:
         yield Evidence("clear-text logins were accepted on this server", (), -20.0, kind="clear-accepted")
 
