@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyzer.capture import MAIL_PORTS, open_capture
-from analyzer.errors import AnalyzerError, CaptureError, UnknownFormat
+from analyzer.at import NS_PER_S
+from analyzer.capture import MAIL_PORTS, Capture, captures, file_of
+from analyzer.errors import AnalyzerError, CaptureError, PasswordNeeded, UnknownFormat
 from analyzer.protocols import Event
 from analyzer.report.result import Result
 from analyzer.rules import Finding, Known, Scene, judge
@@ -18,6 +20,7 @@ from analyzer.sessions.accounts import accounts
 from analyzer.sessions.concurrency import open_sessions
 from analyzer.sessions.converse import Conversation
 from analyzer.sessions.coverage import CaptureSeen, capture_seen, unread
+from analyzer.sessions.merge import Merged, merge
 from analyzer.sessions.session import Login, Session
 from analyzer.streams import Connection, connections
 from analyzer.text import clean
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
 
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
-
-HASH_BLOCK = 1 << 20
 
 
 def known_from(words: Iterable[str]) -> Known:
@@ -68,17 +69,25 @@ def expand(paths: Iterable[str | Path]) -> list[Path]:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    with file_of(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_one(
-    path: Path, ports: frozenset[int], engine: str, tap: dict[str, list[Event]] | None
-) -> tuple[CaptureSeen, list[Session]]:
-    capture = open_capture(path, ports=ports, engine=engine)
+def _read_file(
+    path: Path, ports: frozenset[int], engine: str, *, hashed: bool
+) -> Iterator[tuple[CaptureSeen, list[Session]]]:
+    """Read every capture of a file: itself, or the members of an archive."""
+    digest: str | None = None
+    for capture in captures(path, ports=ports, engine=engine):
+        digest = digest or (sha256(path) if hashed else None)
+        if isinstance(capture, CaptureError):
+            yield _unreadable(path, capture), []
+        else:
+            sessions = _sessions(capture, ports, None)
+            yield capture_seen(capture.name, digest, capture.facts, sessions), sessions
+
+
+def _sessions(capture: Capture, ports: frozenset[int], tap: dict[str, list[Event]] | None) -> list[Session]:
     sessions: list[Session] = []
 
     def listen(connection: Connection) -> Conversation:
@@ -88,18 +97,24 @@ def _read_one(
     for _ in connections(capture.windows(), listen, ports=ports):
         pass
     sessions.sort(key=lambda s: (s.first_frame, s.uid))
-    return capture_seen(capture.name, sha256(path), capture.facts, sessions), sessions
+    return sessions
 
 
 def _unreadable(path: Path, error: CaptureError) -> CaptureSeen:
-    name = clean(path.name)
+    before, _, member = str(error.path).partition(str(path))
+    name = clean(path.name + member * (not before))  # with the member, if it was one
     try:
         empty = path.stat().st_size == 0
         digest = sha256(path)
     except OSError:
         return unread(name, "error", str(error))
-    state = "empty" if empty else "not_a_capture" if isinstance(error, UnknownFormat) else "error"
-    return unread(name, state, str(error), digest)
+    return unread(name, "empty" if empty else _state(error), str(error), digest)
+
+
+def _state(error: CaptureError) -> str:
+    if isinstance(error, PasswordNeeded):
+        return "password_needed"
+    return "not_a_capture" if isinstance(error, UnknownFormat) else "error"
 
 
 class Findings(Sequence[Finding]):
@@ -223,15 +238,16 @@ class Analysis:
         """
         from analyzer.report.dialogue import lines
 
+        names = {s.capture for s in self.result.sessions if s.uid == session and capture in {None, s.capture}}
         for path in self._paths:
-            name = clean(path.name)
-            if capture not in {None, name} or not any(
-                s.uid == session and s.capture == name for s in self.result.sessions
-            ):
+            name = clean(file_of(path).name)
+            if not any(x == name or x.startswith(f"{name}!/") for x in names):
                 continue
-            tap: dict[str, list[Event]] = {}
-            _read_one(path, self._ports, self._engine, tap)
-            return lines(tap.get(session, []))
+            for found in captures(path, ports=self._ports, engine=self._engine):
+                if not isinstance(found, CaptureError) and found.name in names:
+                    tap: dict[str, list[Event]] = {}
+                    _sessions(found, self._ports, tap)
+                    return lines(tap.get(session, []))
         uids = ", ".join(s.uid for s in self.result.sessions[:8])
         raise AnalyzerError(f"no session {clean(session, 40)} here", hint=f"the sessions are {uids or 'none'} ...")
 
@@ -273,7 +289,12 @@ def _known_and_ports(known: Iterable[str], ports: Iterable[int]) -> tuple[Known,
 
 
 def read(
-    *paths: str | Path, known: Iterable[str] = (), ports: Iterable[int] = (), engine: str = "own", strict: bool = True
+    *paths: str | Path,
+    known: Iterable[str] = (),
+    ports: Iterable[int] = (),
+    engine: str = "own",
+    strict: bool = True,
+    hashed: bool = True,
 ) -> Analysis:
     """Read captures and judge what they say about mail logins.
 
@@ -283,6 +304,7 @@ def read(
         ports: TCP ports to treat as mail ports besides the usual ones.
         engine: 'own', or 'tshark' to let Wireshark's engine read the file.
         strict: raise for a file that cannot be read; otherwise it is reported among the captures.
+        hashed: compute the SHA-256 of each file; on a large one that takes longer than reading it.
 
     Raises:
         CaptureError: when a file cannot be read at all (``strict``), or none was named.
@@ -292,30 +314,32 @@ def read(
     files = expand(paths)
     if not files:
         raise AnalyzerError("no capture was named", hint="give one or more capture files")
-    captures: list[CaptureSeen] = []
+    all_seen: list[CaptureSeen] = []
     sessions: list[Session] = []
     for path in files:
         try:
-            seen, found = _read_one(path, watched, engine, None)
+            for seen, found in _read_file(path, watched, engine, hashed=hashed):
+                all_seen.append(seen)
+                sessions += found
         except CaptureError as error:
             if strict:
                 raise
-            seen, found = _unreadable(path, error), []
-        captures.append(seen)
-        sessions += found
-    return Analysis(_result(captures, sessions, said), files, watched, engine)
+            all_seen.append(_unreadable(path, error))
+    return Analysis(_result(all_seen, sessions, said), files, watched, engine)
 
 
 def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known) -> Result:
     from analyzer.remedies import fill
 
-    findings = judge(Scene(sessions, said))
+    merged = merge(sessions)
+    findings = judge(Scene(merged.sessions, said))
+    sessions = merged.sessions
     remedies: dict[Any, None] = {}
     for finding in findings:
         for remedy in fill(finding.facts, finding.remedies, str(finding.facts.get("product", "")) or None):
             remedies.setdefault(remedy)
     return Result(
-        captures=tuple(captures),
+        captures=tuple(_with_clock(seen, merged) for seen in captures),
         sessions=tuple(sessions),
         logins=tuple(_logins(sessions)),
         accounts=accounts(sessions),
@@ -323,6 +347,15 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
         remedies=tuple(remedies),
         known=said.words,
     )
+
+
+def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:
+    """Say in a capture's warnings when its times were set to another capture's clock."""
+    ns = merged.offsets.get(seen.name, 0)
+    if not ns:
+        return seen
+    text = f"its clock is {abs(ns) / NS_PER_S:.3f} s {'ahead of' if ns > 0 else 'behind'} the first capture's; times were set alike"
+    return replace(seen, warnings=(*seen.warnings, text))
 
 
 def _logins(sessions: Iterable[Session]) -> Iterator[Login]:

@@ -7,7 +7,6 @@ Only typer is imported at the start; each verb imports what it needs.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from analyzer import __version__
+from analyzer.start import write
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analyzer.report.result import Result
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
+OPTIONAL = {"lz4": "for .lz4 files", "py7zr": "for .7z archives", "zstandard": "for .zst files before Python 3.14"}
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
     "report", "sessions", "logins", "accounts", "dialogue", "chart", "triage", "remedy", "rules", "fields", "schema", "doctor",
@@ -73,7 +74,9 @@ class By(StrEnum):
     SERVER = "server"
 
 
-Captures = Annotated[list[Path], typer.Argument(metavar="CAPTURE", help="Capture files (pcap, pcapng, packed or not).")]
+Captures = Annotated[
+    list[Path], typer.Argument(metavar="CAPTURE", help="Capture files, archives of them, '-' for standard input.")
+]
 Known = Annotated[
     list[str] | None,
     typer.Option(
@@ -103,7 +106,8 @@ def report(
     exit_zero: ExitZero = False,
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
-    result = _read(captures, known, ports, engine).result
+    told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
+    result = _read(captures, known, ports, engine, hashed=told).result
     if output:
         from analyzer.report import save
 
@@ -300,16 +304,16 @@ def doctor() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     _write(f"mailscope   {__version__}\npython      {platform.python_version()} on {platform.system()}\n")
-    for package in ("matplotlib", "numpy", "pandas", "pydantic", "pyshark", "rich", "scapy", "typer"):
+    for package in ("matplotlib", "numpy", "pandas", "pydantic", "pyshark", "rich", "scapy", "typer", *OPTIONAL):
         try:
             _write(f"{package:11} {version(package)}\n")
         except PackageNotFoundError:
-            _write(f"{package:11} missing\n")
+            _write(f"{package:11} missing{f' (only needed {OPTIONAL[package]})' if package in OPTIONAL else ''}\n")
     tshark = shutil.which("tshark")
     _write(f"tshark      {'yes' if tshark else 'no (needed only for --engine tshark and rare formats)'}\n")
-    _write(
-        "reads       pcap (micro- and nanoseconds) and pcapng, also packed with gzip; --engine tshark: what Wireshark reads\n"
-    )
+    from analyzer.capture.formats import READS
+
+    _write(f"reads       {READS}; --engine tshark: what Wireshark reads\n")
     _write("writes      .json .txt .csv .png .svg\n")
 
 
@@ -327,11 +331,39 @@ def _records() -> dict[str, type]:
 
 
 def _read(
-    captures: Sequence[Path], known: Sequence[str] | None, ports: Sequence[int] | None, engine: Engine
+    captures: Sequence[Path],
+    known: Sequence[str] | None,
+    ports: Sequence[int] | None,
+    engine: Engine,
+    *,
+    hashed: bool = False,
 ) -> Analysis:
     from analyzer.analysis import read
 
-    return read(*captures, known=known or (), ports=ports or (), engine=engine.value, strict=False)
+    return read(
+        *(_standard_input() if str(x) == "-" else x for x in captures),
+        known=known or (),
+        ports=ports or (),
+        engine=engine.value,
+        strict=False,
+        hashed=hashed,
+    )
+
+
+def _standard_input() -> Path:
+    """Save what comes from standard input for as long as this process lives: some verbs read a capture twice."""
+    import atexit
+    import shutil
+    import tempfile
+
+    from analyzer.capture.spool import save
+
+    if sys.stdin.isatty():
+        _stop("Nothing comes from standard input.", "dumpcap -w - | mailscope -", USAGE)
+    folder = Path(tempfile.mkdtemp(prefix="mailscope-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    save(sys.stdin.buffer, folder / "stdin")
+    return folder / "stdin"
 
 
 def _print_result(result: Result, style: Style) -> None:
@@ -402,16 +434,7 @@ def _end(result: Result) -> None:
 
 def _write(text: str) -> None:
     """Write to standard output, as UTF-8 whatever the locale says."""
-    stream = getattr(sys.stdout, "buffer", None)
-    try:
-        if stream is None:  # a replaced standard output that takes text only
-            sys.stdout.write(text)
-            return
-        sys.stdout.flush()
-        stream.write(text.encode("utf-8", "replace"))
-        stream.flush()
-    except BrokenPipeError:  # the reader has gone: nothing is left to say, not at the exit either, and that is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    write(text.encode("utf-8", "replace"))
 
 
 def _stop(message: str, hint: str, status: int) -> NoReturn:

@@ -6,12 +6,16 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from analyzer.capture.formats import FORMATS, SNIFF_BYTES, Format, recognise
+from analyzer.capture.etl import Trace, as_pcapng, is_etl
+from analyzer.capture.formats import FORMATS, SNIFF_BYTES, Format, is_chaff, recognise
+from analyzer.capture.mislabelled import repaired
 from analyzer.capture.packets import ACK, FIN, PSH, RST, SYN, Capture, Facts, Packets, Row, Stopped, Unreachable
 from analyzer.capture.select import MAIL_PORTS
-from analyzer.capture.unpack import GZIP_MAGIC, Unpacked, gunzip
+from analyzer.capture.spool import Content, spooled
+from analyzer.capture.summary import is_text, packet_list
+from analyzer.capture.unpack import contents
 from analyzer.capture.walk import Walk
-from analyzer.errors import CaptureError
+from analyzer.errors import CaptureError, UnknownFormat
 from analyzer.text import clean
 
 __all__ = [
@@ -28,63 +32,149 @@ __all__ = [
     "Row",
     "Stopped",
     "Unreachable",
+    "captures",
+    "file_of",
     "open_capture",
 ]
+
+
+_INSIDE = "!/"
+"""What stands between an archive and its member in a name."""
 
 
 def open_capture(
     path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "own"
 ) -> Capture:
-    """Open a capture for reading; what kind it is, its first octets tell.
+    """Open a capture for reading, of an archive the first one; what kind it is, its first octets tell.
 
     ``ports`` are kept whatever they carry; with ``any_port`` also connections on other ports that open with a mail
-    greeting. ``engine`` is "own" or "tshark" (reads what Wireshark reads, slower; by port only).
+    greeting. ``engine`` is "own" or "tshark" (reads what Wireshark reads, slower; by port only; no archives).
 
     Raises:
         CaptureError: no such file, a directory, empty, or unreadable.
         UnknownFormat: a format we do not read.
-        EngineMissing: tshark was asked for and is not installed.
+        PasswordNeeded: an encrypted archive.
+        EngineMissing: tshark, or a package that unpacks, is needed and not installed.
     """
-    path = Path(path)
+    found = next(captures(path, ports=ports, any_port=any_port, engine=engine))
+    if isinstance(found, CaptureError):
+        raise found
+    return found
+
+
+def captures(
+    path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "own"
+) -> Iterator[Capture | CaptureError]:
+    """Yield every capture of a file: itself, or those in an archive, named 'archive.zip!/member.pcap'.
+
+    Such a name may be given too, for the one member. Each must be read before the next is asked for. A member that cannot be read comes as its error, whose ``path`` names
+    it; text that lists no packets and the like are passed over. Raises as :func:`open_capture` does when there is none.
+    """
+    member = member_of(Path(path))
+    path = file_of(Path(path))
     _check(path)
     if engine == "tshark":
         from analyzer.capture.via_tshark import TsharkCapture
 
-        return TsharkCapture(path, ports)
+        yield TsharkCapture(path, ports)
+        return
     if engine != "own":
         raise ValueError(f"no engine {engine!r}: it is 'own' or 'tshark'")
     try:
-        return _open(path, ports, any_port=any_port)
+        yield from _all(path, member, ports, any_port=any_port)
     except OSError as failure:
         raise _unreadable(path, failure) from failure
 
 
 class _OwnCapture:
-    """A capture read by the plain loop."""
+    """A capture read by ourselves."""
 
-    def __init__(self, path: Path, packing: Unpacked, container: Format, walk: Walk) -> None:
-        self.name, self.facts = clean(path.name), walk.facts
-        self._data, self._damage = packing
+    def __init__(self, name: str, content: Content, container: Format, walk: Walk) -> None:
+        self.name, self.facts = name, walk.facts
+        self._data, self._damage = content.data, content.damage
         self._container, self._walk = container, walk
 
     def windows(self) -> Iterator[Packets]:
         """Yield the mail packets window by window; the facts are complete once the last one is out."""
         try:
-            yield from self._walk.packets(self._container.reader(self._data, self.facts), self._damage)
+            yield from self._walk.windows(self._container.reader, self._damage)
         finally:
             if isinstance(self._data, mmap.mmap):
                 self._data.close()
 
 
-def _open(path: Path, ports: frozenset[int], *, any_port: bool) -> Capture:
-    with path.open("rb") as file:
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        content = gunzip(path) if packed else Unpacked(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), None)
+def _trace(name: str, content: Content, packing: str, ports: frozenset[int], *, any_port: bool) -> Capture:
+    """Open a Windows event trace through the pcapng that its packets make."""
+    trace = Trace(content.data)
+    data, full = spooled(as_pcapng(content.data, trace.packets(), trace.clock), "etl")
+    if isinstance(content.data, mmap.mmap):
+        content.data.close()
+    facts = Facts(format="etl" + packing, warnings=trace.warnings)
+    if not facts.warnings and len(data) < SNIFF_BYTES:
+        facts.warnings.append("the event trace holds no packets: was it started with capture=yes?")
+    packets = content._replace(data=data, damage=content.damage or trace.damage or full)
+    return _OwnCapture(
+        name, packets, recognise(data[:SNIFF_BYTES], Path(name)), Walk(data, facts, ports, any_port=any_port)
+    )
+
+
+def file_of(path: Path) -> Path:
+    """Return the file on the disk that a name stands for: 'archive.zip' for 'archive.zip!/member.pcap'."""
+    return Path(str(path).split(_INSIDE, 1)[0]) if member_of(path) else path
+
+
+def member_of(path: Path) -> str:
+    """Return the member of an archive that a name stands for, '' where it names a file."""
+    try:
+        return "" if path.exists() else str(path.as_posix()).partition(_INSIDE)[2]
+    except (OSError, ValueError):
+        return ""
+
+
+def _all(path: Path, member: str, ports: frozenset[int], *, any_port: bool) -> Iterator[Capture | CaptureError]:
+    found, unread = False, None
+    for content in contents(path):
+        if isinstance(content, CaptureError):
+            unread = content
+        elif member and clean(content.name) != clean(member):
+            continue
+        else:
+            try:
+                capture = _open(path, content, ports, any_port=any_port)
+            except CaptureError as failure:
+                if not content.name:
+                    raise
+                if isinstance(failure, UnknownFormat) and is_chaff(content.name, content.data[:SNIFF_BYTES]):
+                    continue
+                unread = failure
+            else:
+                found = True
+                yield capture
+                continue
+        found = True
+        yield unread
+    if not found:
+        what = f"no capture {clean(member)}" if member else "no capture"
+        raise UnknownFormat(f"the archive holds {what}", path=path, hint="look what is in it")
+
+
+def _open(path: Path, content: Content, ports: frozenset[int], *, any_port: bool) -> Capture:
+    name = clean(path.name + (f"!/{content.name}" if content.name else ""))
+    packing = f" ({', '.join(content.packing)})" if content.packing else ""
     if not len(content.data):
-        raise CaptureError(content.damage or "an empty file packed with gzip", path=path, hint="copy it again")
-    container = recognise(content.data[:SNIFF_BYTES], path)
-    facts = Facts(format=container.name + " (gzip)" * packed)
-    return _OwnCapture(path, content, container, Walk(content.data, facts, ports, any_port=any_port))
+        inside = f"an empty file packed with {content.packing[-1]}" if content.packing else "the file is empty"
+        raise CaptureError(content.damage or inside, path=path, hint="copy it again")
+    start = content.data[:SNIFF_BYTES]
+    if is_etl(start):
+        return _trace(name, content, packing, ports, any_port=any_port)
+    if is_text(start) and (listing := packet_list(name, content.data, ports)):
+        listing.facts.format += packing
+        return listing
+    container = recognise(start, Path(f"{path}!/{content.name}") if content.name else path)
+    if reader := repaired(container.reader, content.data):
+        container = container._replace(reader=reader)
+    facts = Facts(format=container.name + packing)
+    return _OwnCapture(name, content, container, Walk(content.data, facts, ports, any_port=any_port))
 
 
 def _check(path: Path) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
 
+from analyzer.capture.tunnels import WIRELESS, carried, pseudowire
+
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 IPV4, IPV6 = 0x0800, 0x86DD
 VLAN_KINDS = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
@@ -143,12 +145,13 @@ LINKS: dict[int, Callable[[bytes, int], Inside]] = {
     229: _raw,
     239: _nflog,
     276: _sll2,
+    **WIRELESS,
 }
 """Link type -> reader of its header; others go to scapy."""
 
 
 def untag(octets: bytes, kind: int, at: int) -> Inside:
-    """Step over VLAN tags, MPLS labels and PPPoE, whatever their order."""
+    """Step over VLAN tags, MPLS labels, PPPoE and Ethernet inside, whatever their order."""
     for _ in range(TAG_DEPTH):
         if kind in VLAN_KINDS:
             kind, at = _HALF(octets, at + 2)[0], at + 4
@@ -156,7 +159,9 @@ def untag(octets: bytes, kind: int, at: int) -> Inside:
             last = octets[at + 2] & 1
             at += 4
             if last:
-                kind, at = _raw(octets, at)
+                kind, at = pseudowire(octets, at)
+        elif kind == _TRANSPARENT:
+            kind, at = ethernet(octets, at)
         elif kind == _PPPOE:
             kind, at = _PPP_KINDS.get(_HALF(octets, at + 6)[0], 0), at + 8
         else:
@@ -213,16 +218,14 @@ def extensions(octets: bytes, proto: int, at: int) -> tuple[int, int, Fragment |
 
 
 def tunnelled(octets: bytes, outer: Datagram) -> Inside | None:
-    """Return what a tunnel (IP in IP, GRE, ERSPAN, VXLAN) carries, None when the datagram is no tunnel."""
+    """Return what a tunnel carries (IP in IP, GRE, ERSPAN and those of ``tunnels``), None when the datagram is none."""
     if outer.proto == _V4_IN_IP:
         return IPV4, outer.at
     if outer.proto == _V6_IN_IP:
         return IPV6, outer.at
     if outer.proto == _GRE:
         return _gre(octets, outer.at)
-    if outer.proto == UDP and _HALF(octets, outer.at + 2)[0] == VXLAN_PORT:
-        return ethernet(octets, outer.at + 16)
-    return None
+    return carried(octets, outer.proto, outer.at)
 
 
 def _gre(octets: bytes, at: int) -> Inside:

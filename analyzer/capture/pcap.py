@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from struct import Struct
 
 from analyzer.at import NS_PER_S
+from analyzer.capture.lanes import Block, Chain, Columns
 from analyzer.capture.packets import Facts
 from analyzer.capture.record import DamageError, Data, Record, announce, frame_limit
 
@@ -23,11 +24,13 @@ MAGICS: dict[bytes, tuple[str, int, int, int]] = {
 """First four octets -> byte order, ns per unit of the fraction, digits of the clock, octets of a record header."""
 
 _FILE_HEADER_BYTES = 24
+_TRIES = 32
+_WIRE_LIMIT_BYTES = 1 << 27
 _LINK_MASK = 0xFFFF  # the upper bits tell the length of the frame check sequence
 
 
-def records(data: Data, facts: Facts) -> Iterator[Record]:
-    """Yield the records in file order.
+def records(data: Data, facts: Facts, at: int = _FILE_HEADER_BYTES) -> Iterator[Record]:
+    """Yield the records in file order, from the one at ``at`` on.
 
     Raises:
         DamageError: the file ends inside a record, or a record claims an absurd length.
@@ -41,7 +44,7 @@ def records(data: Data, facts: Facts) -> Iterator[Record]:
     swapped = (major, minor) < (2, 4)  # before 2.4 some writers put the two lengths the other way round
     unpack = Struct(order + "IIII").unpack_from
     limit = frame_limit(link)
-    at, total = _FILE_HEADER_BYTES, len(data)
+    total = len(data)
     while at + head <= total:
         sec, fraction, size, wire = unpack(data, at)
         if size > wire and swapped:
@@ -56,3 +59,64 @@ def records(data: Data, facts: Facts) -> Iterator[Record]:
         at = after
     if at < total:
         raise DamageError(at, "the file ends inside a record header")
+
+
+def regular(data: Data) -> bool:
+    """Tell whether the records have heads of 16 octets with the lengths in the usual order."""
+    order, _, _, head = MAGICS[data[:4]]
+    return len(data) > _FILE_HEADER_BYTES and head == 16 and Struct(order + "HH").unpack_from(data, 4) >= (2, 4)
+
+
+class Records:
+    """The records as the bulk walk takes them."""
+
+    def __init__(self, data: Data, facts: Facts) -> None:
+        order, self._scale, facts.resolution, head = MAGICS[data[:4]]
+        self._data, self._facts = data, facts
+        self.at = _FILE_HEADER_BYTES
+        self.newest = -1
+        self._link = Struct(order + "I").unpack_from(data, 20)[0] & _LINK_MASK
+        announce(facts, self._link)
+        self._limit = frame_limit(self._link)
+        self._unpack = Struct(order + "IIII").unpack_from
+        self._mark_at = 2 if order == "<" else 0
+        self._mark = data[self.at + self._mark_at : self.at + self._mark_at + 2]
+        self.chain = Chain(order, head, 8, head, head, self._guess)
+
+    def step(self, at: int) -> tuple[int, Record | None]:
+        """Read one record the plain way; return where the next one is.
+
+        Raises:
+            DamageError: see :func:`records`.
+        """
+        for record in records(self._data, self._facts, at):
+            return record[1] + record[2], record
+        return len(self._data), None
+
+    def columns(self, block: Block, words: object, end: int) -> Columns:
+        """Return what the heads say; ``end`` is where the octets end."""
+        del words
+        heads = block.rows[:, :16].view(self.chain.order + "u4").astype("i8")
+        sizes, wires = heads[:, 2], heads[:, 3]
+        odd = (sizes > self._limit) | (block.at + sizes > end - 16)
+        return Columns(heads[:, 0] * NS_PER_S + heads[:, 1] * self._scale, sizes, wires, self._link, odd)
+
+    def _guess(self, data: Data, start: int, stop: int) -> int:
+        """Look for the upper half of the first record's seconds, which changes every 18 hours."""
+        for _ in range(_TRIES):
+            start = data.find(self._mark, start + self._mark_at, stop) - self._mark_at
+            if start < 0:
+                return -1
+            after = self._plausible(data, start, stop)
+            if after and (after + 16 > stop or self._plausible(data, after, stop)):
+                return start
+            start += 1
+        return -1
+
+    def _plausible(self, data: Data, at: int, stop: int) -> int:
+        """Return where the record behind the one at ``at`` would be; 0 when there is none at ``at``."""
+        if at + 16 > stop:
+            return 0
+        _, fraction, size, wire = self._unpack(data, at)
+        good = fraction * self._scale < NS_PER_S and 0 < size <= self._limit and size <= wire <= _WIRE_LIMIT_BYTES
+        return at + 16 + size if good else 0

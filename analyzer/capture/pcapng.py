@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil, log10
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from analyzer.at import NS_PER_S
+from analyzer.capture.lanes import Block, Chain, Columns
 from analyzer.capture.packets import Facts
 from analyzer.capture.record import DamageError, Data, Record, announce, frame_limit
 
@@ -24,6 +25,9 @@ _TSRESOL, _TSOFFSET = 9, 14
 _BLOCK_BYTES = 12  # type, length, length again
 _PACKET_BYTES = 20  # interface, time, two lengths
 _NO_LINK = -1
+_TRIES = 32
+_LENGTH_LIMIT_BYTES = 1 << 28
+_UNTIMED = "frames without a time stamp (simple packet blocks) have that of the frame before them"
 _TS_LIMIT = 2**63 - 1
 """Latest time kept, ns: what a signed 64-bit count of ns holds (year 2262); a hostile clock may claim more."""
 
@@ -65,29 +69,48 @@ def records(data: Data, facts: Facts) -> Iterator[Record]:
     Raises:
         DamageError: a block whose lengths do not agree, that runs past the end of the file, or that contradicts itself.
     """
-    order = _BY_SIGN["<"]
-    interfaces: list[_Interface] = []
-    at, total, last = 0, len(data), 0
-    untimed = False
+    blocks = _Blocks(data, facts)
+    at, total = 0, len(data)
     while at < total:
+        at, record = blocks.read(at)
+        if record is not None:
+            yield record
+
+
+class _Blocks:
+    """Reads block by block and remembers what later ones build upon: byte order, interfaces, the last time."""
+
+    def __init__(self, data: Data, facts: Facts) -> None:
+        self.order = _BY_SIGN["<"]
+        self.interfaces: list[_Interface] = []
+        self.last = 0
+        self._data, self._facts, self._untimed = data, facts, False
+
+    def read(self, at: int) -> tuple[int, Record | None]:
+        """Read the block at ``at``; return where the next one is, and the frame when it holds one."""
+        data = self._data
         if data[at : at + 4] == MAGIC:
-            order, interfaces = _section(data, at), []
+            self.order, self.interfaces = _section(data, at), []
+        order = self.order
         kind, length = _block(data, at, order)
         if kind in (_ENHANCED, _PACKET):
-            ts, size, wire, face = _packet(data, at, length, order, interfaces, old=kind == _PACKET)
-            last = ts
-            yield ts, at + 28, size, wire, face.link
-        elif kind == _INTERFACE:
-            interfaces.append(_interface(data, at, length, order, facts))
+            ts, size, wire, face = _packet(data, at, length, order, self.interfaces, old=kind == _PACKET)
+            self.last = ts
+            return at + length, (ts, at + 28, size, wire, face.link)
+        if kind == _INTERFACE:
+            self.interfaces.append(_interface(data, at, length, order, self._facts))
         elif kind == _SIMPLE:
-            size, wire, link = _simple(data, at, length, order, interfaces)
-            untimed = True
-            yield last, at + 12, size, wire, link
+            size, wire, link = _simple(data, at, length, order, self.interfaces)
+            self._warn()
+            return at + length, (self.last, at + 12, size, wire, link)
         elif kind in _NUMBERED:
-            yield last, at + 8, length - _BLOCK_BYTES, length - _BLOCK_BYTES, _NO_LINK
-        at += length
-    if untimed:
-        facts.warnings.append("frames without a time stamp (simple packet blocks) have that of the frame before them")
+            return at + length, (self.last, at + 8, length - _BLOCK_BYTES, length - _BLOCK_BYTES, _NO_LINK)
+        return at + length, None
+
+    def _warn(self) -> None:
+        if not self._untimed:
+            self._untimed = True
+            self._facts.warnings.append(_UNTIMED)
 
 
 def _section(data: Data, at: int) -> _Order:
@@ -179,3 +202,87 @@ def _clock(resolution: int) -> tuple[int, int]:
 def _digits(resolution: int) -> int:
     """Return the decimal digits of a clock, at most the 9 that we keep."""
     return min(9, ceil((resolution & 0x7F) * log10(2)) if resolution & 0x80 else resolution)
+
+
+class Records:
+    """The packet blocks as the bulk walk takes them, within one section and between two interface blocks."""
+
+    def __init__(self, data: Data, facts: Facts) -> None:
+        self._data = data
+        self._blocks = _Blocks(data, facts)
+        self.newest = -1
+        """Place of the latest packet block taken in bulk since the last one read the plain way; -1: none."""
+        self.at = 0
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Take over byte order and interfaces."""
+        import numpy as np
+
+        sign = ">" if self._blocks.order is _BY_SIGN[">"] else "<"
+        self._known = self._blocks.order, len(self._blocks.interfaces)
+        self._mark = _ENHANCED.to_bytes(4, "big" if sign == ">" else "little")
+        self.chain = Chain(sign, 28, 4, 0, _BLOCK_BYTES + _PACKET_BYTES, self._guess)
+        faces = self._blocks.interfaces or [_Interface(_NO_LINK, 0, 0, 1, 1, 0)]
+        self._faces = np.array([_face(face) for face in faces], "i8").T
+        links = {face.link for face in faces}
+        self._link = links.pop() if len(links) == 1 else None
+
+    def step(self, at: int) -> tuple[int, Record | None]:
+        """Read one block the plain way; return where the next one is.
+
+        Raises:
+            DamageError: see :func:`records`.
+        """
+        if self.newest >= 0:
+            self._blocks.read(self.newest)  # its time is what a frame without one inherits
+            self.newest = -1
+        found = self._blocks.read(at)
+        if self._known != (self._blocks.order, len(self._blocks.interfaces)) or self._data[at : at + 4] == MAGIC:
+            self._set_up()
+        return found
+
+    def columns(self, block: Block, words: Any, end: int) -> Columns:
+        """Return what the heads say; ``words`` are the 32 bits at every octet, ``end`` is where the octets end."""
+        import numpy as np
+
+        heads = block.rows[:, :28].view(self.chain.order + "u4").astype("i8")
+        kind, length, number, high, low, sizes, wires = heads.T
+        odd = (kind != _ENHANCED) | (length & 3 != 0) | (length < self.chain.least) | (block.at + length > end)
+        odd |= (number >= len(self._blocks.interfaces)) | (sizes > length - self.chain.least)
+        behind = np.clip(block.at + length - 4, 0, len(words) - 1)
+        odd |= words[behind] != block.rows[:, 4:8].view("<u4")[:, 0]
+        faces = self._faces
+        which = np.minimum(number, faces.shape[1] - 1) if faces.shape[1] > 1 else 0
+        link, limit, multiply, divide, offset, most = faces[:, which] if faces.shape[1] > 1 else faces[:, 0]
+        ticks = high << 32 | low
+        odd |= (sizes > limit) | (ticks < 0) | (ticks > most)
+        whole, part = (ticks, 0) if (self._faces[3] == 1).all() else np.divmod(ticks, divide)
+        ts = whole * multiply + part * multiply // divide + offset
+        odd |= ts < 0
+        return Columns(ts, sizes, wires, link if self._link is None else self._link, odd)
+
+    def _guess(self, data: Data, start: int, stop: int) -> int:
+        """Look for an enhanced packet block whose two lengths agree."""
+        lengths = self._blocks.order.word.unpack_from
+        for _ in range(_TRIES):
+            start = data.find(self._mark, start, stop)
+            if start < 0 or start + self.chain.least > stop:
+                return -1
+            length = lengths(data, start + 4)[0]
+            likely = (
+                self.chain.least <= length <= _LENGTH_LIMIT_BYTES and not length & 3 and start + length <= len(data)
+            )
+            if likely and lengths(data, start + length - 4)[0] == length:
+                return start
+            start += 1
+        return -1
+
+
+def _face(face: _Interface) -> tuple[int, int, int, int, int, int]:
+    """Return an interface as numbers of 64 bits, with the most ticks that can be turned into ns within them."""
+    link, _, limit, multiply, divide, offset = face
+    if divide * multiply > _TS_LIMIT or abs(offset) > _TS_LIMIT // 2:
+        return link, limit, 1, 1, 0, -1
+    most = min((_TS_LIMIT - max(offset, 0)) // multiply * divide, _TS_LIMIT)
+    return link, limit, multiply, divide, offset, most

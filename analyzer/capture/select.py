@@ -8,6 +8,7 @@ must say so more plainly.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from struct import Struct
 
 from analyzer.capture.packets import ACK, SYN
@@ -15,6 +16,9 @@ from analyzer.capture.window import Segment, Window
 
 MAIL_PORTS = frozenset({25, 110, 143, 465, 587, 993, 995})
 """SMTP, POP3, IMAP, SMTPS, submission, IMAPS, POP3S (IANA)."""
+
+LOOKBACK_FRAMES = 65_536
+"""Frames of the capture after its SYN within which a connection must greet: what lies further back is not kept."""
 
 WAITING_LIMIT = 32_768
 """Connections remembered while they have not spoken; the oldest is forgotten (port scans open many)."""
@@ -59,10 +63,11 @@ _Key = bytes
 class _Waiting:
     """A connection that has not yet shown what it speaks."""
 
-    __slots__ = ("keys", "proxied", "segments", "spoke")
+    __slots__ = ("frame", "isn", "keys", "proxied", "segments", "spoke")
 
-    def __init__(self, key: _Key, back: _Key) -> None:
+    def __init__(self, key: _Key, back: _Key, frame: int, isn: bytes) -> None:
         self.keys = (key, back)
+        self.frame, self.isn = frame, isn
         self.segments: list[Segment] = []
         self.spoke: set[_Key] = set()
         self.proxied = False
@@ -73,8 +78,8 @@ class Selection:
 
     def __init__(self, window: Window) -> None:
         self.followed: set[_Key] = set()
-        self.waiting: dict[_Key, _Waiting] = {}
-        self._dismissed: dict[_Key, None] = {}
+        self.waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self._dismissed: OrderedDict[_Key, None] = OrderedDict()
         self._window = window
 
     def offer(self, key: _Key, segment: Segment) -> None:
@@ -86,24 +91,26 @@ class Selection:
         words, flags = _OFFSET_FLAGS(data, at)
         payload = data[at + (words >> 4) * 4 : min(end, at + (words >> 4) * 4 + GREETING_BYTES)]
         if flags & SYN and not flags & ACK:
-            self._begin(key)
+            self._begin(key, segment.frame, data[at + 4 : at + 8])
         known = self.waiting.get(key)
-        if payload:
+        if known is not None and segment.frame - known.frame > LOOKBACK_FRAMES:
+            self._dismiss(known)
+        elif payload:
             self._heard(key, payload, segment, known)
         elif known is not None:
             self._remember(segment, known)
 
-    def _begin(self, key: _Key) -> None:
-        """Await the first words of a new connection; a repeated SYN changes nothing unless a side has spoken."""
+    def _begin(self, key: _Key, frame: int, isn: bytes) -> None:
+        """Await the first words of a new connection; a repeated SYN, as long as nobody has spoken, changes nothing."""
         known = self.waiting.get(key)
         if known is not None:
-            if not known.spoke:
+            if known.isn == isn and not known.spoke:
                 return
             self._forget(known)
         back = _turned(key)
         self._dismissed.pop(key, None)
         self._dismissed.pop(back, None)
-        self.waiting[key] = self.waiting[back] = _Waiting(key, back)
+        self.waiting[key] = self.waiting[back] = _Waiting(key, back, frame, isn)
         if len(self.waiting) > 2 * WAITING_LIMIT:
             self._forget(next(iter(self.waiting.values())))
 
@@ -131,14 +138,14 @@ class Selection:
     def _remember(self, segment: Segment, known: _Waiting) -> None:
         known.segments.append(segment)
         if len(known.segments) > WAITING_PACKETS_LIMIT:
-            self._forget(known)
+            self._dismiss(known)
 
     def _dismiss(self, known: _Waiting) -> None:
         """Forget a connection that speaks something else, but not that it does."""
         self._forget(known)
         self._dismissed.update(dict.fromkeys(known.keys))
         while len(self._dismissed) > 2 * WAITING_LIMIT:
-            del self._dismissed[next(iter(self._dismissed))]
+            self._dismissed.popitem(last=False)
 
     def _forget(self, known: _Waiting) -> None:
         for key in known.keys:

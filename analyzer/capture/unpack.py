@@ -1,73 +1,105 @@
-"""gzip around a capture: streamed into memory or an unnamed temporary file, bounded, read up to any damage."""
+"""Packed captures: streams (gzip, zstd, xz, bzip2, lz4) and archives (zip, tar, 7z), one in the other, bounded.
+
+What comes out lies in memory or in an unnamed temporary file. A damaged or cut stream is read up to the damage.
+"""
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import io
+import lzma
 import mmap
-import tempfile
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
+from analyzer.capture.archives import ARCHIVES, ZIP_MAGIC
 from analyzer.capture.record import Data
+from analyzer.capture.spool import EXTRA, STEP_BYTES, Content, Octets, Room, spooled
+from analyzer.errors import CaptureError, EngineMissing
+
+DEPTH_LIMIT = 4
+"""Packings one in the other: a tar.gz in a zip has three."""
+
+XZ_MEMORY_LIMIT_BYTES = 256 << 20
+"""Memory an xz file may ask for; its strongest preset takes 65 MB."""
 
 GZIP_MAGIC = b"\x1f\x8b"
-
-UNPACKED_LIMIT_BYTES = 4 << 30
-"""Octets unpacked from one file at most: a bomb of a few MB may hold thousands of times its size."""
-
-MEMORY_LIMIT_BYTES = 64 << 20
-"""Octets unpacked in memory; more goes to a temporary file, so that memory stays flat."""
-
-_STEP_BYTES = 1 << 20
+_LOOK_BYTES = 512  # a tar names itself at octet 257
 _GZIP_WINDOW = 31  # zlib's word for 'a gzip header, largest window'
 
 
-class Unpacked(NamedTuple):
-    """What came out of a packed file."""
-
-    data: Data
-    damage: str | None
-    """Why unpacking ended early."""
-
-
-def gunzip(path: Path) -> Unpacked:
-    """Unpack every gzip member of a file; octets behind the last member are ignored as gzip itself does.
+def contents(path: Path) -> Iterator[Content | CaptureError]:
+    """Yield what a file holds: itself, or whatever is packed in it; a member that cannot be unpacked as its error.
 
     Raises:
+        CaptureError: nothing can be unpacked.
         OSError: the file cannot be read or the temporary file cannot be written.
     """
-    with path.open("rb") as packed, tempfile.SpooledTemporaryFile(MEMORY_LIMIT_BYTES) as plain:
-        damage = _members(packed, plain)
-        size = plain.tell()
-        plain.seek(0)
-        if size <= MEMORY_LIMIT_BYTES:
-            return Unpacked(plain.read(), damage)
-        return Unpacked(mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ), damage)
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    yield from _opened(Content("", (), data), path, Room())
 
 
-def _members(packed: BinaryIO, plain: tempfile.SpooledTemporaryFile[bytes]) -> str | None:
-    """Write the octets of every member; return why it ended early, if it did."""
-    inflater, rest, room, full = zlib.decompressobj(_GZIP_WINDOW), b"", UNPACKED_LIMIT_BYTES, False
+def _opened(content: Content, path: Path, room: Room) -> Iterator[Content | CaptureError]:
+    kind = _packing(content.data)
+    if kind is None or len(content.packing) >= DEPTH_LIMIT:
+        yield content
+    elif kind in _STREAMS:
+        yield from _opened(_unpacked(content, kind, path, room), path, room)
+    else:
+        packing = (*content.packing, kind)
+        for member in ARCHIVES[kind](content, path, room):
+            if isinstance(member, CaptureError):
+                yield member
+            else:
+                name = "!/".join(part for part in (content.name, member.name) if part)
+                yield from _opened(member._replace(name=name, packing=packing), path, room)
+        if isinstance(content.data, mmap.mmap):
+            content.data.close()
+
+
+def _packing(data: Data) -> str | None:
+    start = data[:_LOOK_BYTES]
+    return next((kind for kind, at, magic in MAGICS if start.startswith(magic, at)), None)
+
+
+# -- streams
+
+
+def _unpacked(content: Content, kind: str, path: Path, room: Room) -> Content:
+    try:
+        chunks = _STREAMS[kind](io.BufferedReader(Octets(content.data), STEP_BYTES))
+    except ImportError as missing:
+        reason = f"reading {kind} needs the package {missing.name}"
+        raise EngineMissing(reason, path=path, hint=f"{EXTRA}, or unpack it first") from missing
+    data, damage = spooled(chunks, kind, room)
+    if isinstance(content.data, mmap.mmap):
+        content.data.close()
+    return Content(content.name, (*content.packing, kind), data, content.damage or damage)
+
+
+def _gzip(packed: BinaryIO) -> Iterator[bytes]:
+    """Yield the octets of every gzip member; what stands behind the last one is ignored as gzip itself does."""
+    inflater, rest, full = zlib.decompressobj(_GZIP_WINDOW), b"", False
     while True:
-        rest = rest or (b"" if full else packed.read(_STEP_BYTES))
+        rest = rest or (b"" if full else packed.read(STEP_BYTES))
         if not rest and not full:
-            return "the gzip data ends too early"
+            raise EOFError
         before = inflater.copy()
         try:
-            octets = inflater.decompress(rest, _STEP_BYTES)
+            octets = inflater.decompress(rest, STEP_BYTES)
         except zlib.error:
-            plain.write(_salvaged(before, rest))
-            return "the gzip data is damaged"
-        room -= len(octets)
-        if room < 0:
-            return f"the gzip data holds more than {UNPACKED_LIMIT_BYTES} octets"
-        plain.write(octets)
-        rest, full = inflater.unconsumed_tail, len(octets) == _STEP_BYTES  # zlib may hold output back when full
+            yield _salvaged(before, rest)
+            raise
+        yield octets
+        rest, full = inflater.unconsumed_tail, len(octets) == STEP_BYTES  # zlib may hold output back when full
         if inflater.eof:
-            rest = inflater.unused_data + packed.read(_STEP_BYTES)
+            rest = inflater.unused_data + packed.read(STEP_BYTES)
             if not rest.startswith(GZIP_MAGIC):
-                return None
+                return
             inflater, full = zlib.decompressobj(_GZIP_WINDOW), False
 
 
@@ -76,5 +108,79 @@ def _salvaged(inflater: zlib._Decompress, octets: bytes) -> bytes:
     kept = bytearray()
     with contextlib.suppress(zlib.error):
         for at in range(len(octets)):
-            kept += inflater.decompress(octets[at : at + 1], _STEP_BYTES)
+            kept += inflater.decompress(octets[at : at + 1], STEP_BYTES)
     return bytes(kept)
+
+
+def _steps(packed: BinaryIO, engine: Callable[[], Any], magic: bytes) -> Iterator[bytes]:
+    """Yield the octets of every stream in a file through a decompressor of the standard library's kind."""
+    inflater, rest = engine(), packed.read(STEP_BYTES)
+    while True:
+        yield inflater.decompress(rest, STEP_BYTES)
+        if inflater.eof:
+            rest = (inflater.unused_data or b"") + packed.read(STEP_BYTES)
+            if not rest.startswith(magic):
+                return
+            inflater = engine()
+        elif not inflater.needs_input:
+            rest = b""
+        elif not (rest := packed.read(STEP_BYTES)):
+            raise EOFError
+
+
+def _bzip2(packed: BinaryIO) -> Iterator[bytes]:
+    return _steps(packed, bz2.BZ2Decompressor, b"BZh")
+
+
+def _xz(packed: BinaryIO) -> Iterator[bytes]:
+    return _steps(packed, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_LIMIT_BYTES), _XZ)
+
+
+def _lz4(packed: BinaryIO) -> Iterator[bytes]:
+    import lz4.frame
+
+    return _steps(packed, lz4.frame.LZ4FrameDecompressor, _LZ4)
+
+
+def _zstd(packed: BinaryIO) -> Iterator[bytes]:
+    """Read Zstandard by Python's own module (3.14) or by the package."""
+    try:
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+        return _told(iter(lambda: reader.read(STEP_BYTES), b""), zstandard.ZstdError)
+    return _told(_steps(packed, zstd.ZstdDecompressor, _ZSTD), zstd.ZstdError)
+
+
+def _told(chunks: Iterator[bytes], error: type[Exception]) -> Iterator[bytes]:
+    """Turn an error of a kind of its own into one that stands for damage."""
+    try:
+        yield from chunks
+    except error as failure:
+        raise ValueError from failure
+
+
+_XZ, _ZSTD, _LZ4 = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
+MAGICS: tuple[tuple[str, int, bytes], ...] = (
+    ("gzip", 0, GZIP_MAGIC),
+    ("zstd", 0, _ZSTD),
+    ("xz", 0, _XZ),
+    ("bzip2", 4, b"1AY&SY"),
+    ("lz4", 0, _LZ4),
+    ("zip", 0, ZIP_MAGIC),
+    ("7z", 0, b"7z\xbc\xaf\x27\x1c"),
+    ("tar", 257, b"ustar"),
+)
+"""What a packed file begins with: (packing, offset, octets)."""
+
+_STREAMS: dict[str, Callable[[BinaryIO], Iterator[bytes]]] = {
+    "gzip": _gzip,
+    "zstd": _zstd,
+    "xz": _xz,
+    "bzip2": _bzip2,
+    "lz4": _lz4,
+}
+PACKINGS = tuple(kind for kind, _, _ in MAGICS)
+"""Names of the packings read, for those who ask."""

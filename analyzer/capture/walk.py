@@ -7,10 +7,11 @@ operations as possible; everything else (tags, tunnels, IPv6, fragments, ICMP, o
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from struct import Struct, error
 from zlib import crc32
 
+from analyzer.capture import pcap, pcapng
 from analyzer.capture.fragments import Fragments
 from analyzer.capture.headers import (
     ICMP,
@@ -21,7 +22,6 @@ from analyzer.capture.headers import (
     TCP,
     TUNNEL_DEPTH,
     VLAN_KINDS,
-    VXLAN_PORT,
     Datagram,
     extensions,
     internet,
@@ -29,8 +29,9 @@ from analyzer.capture.headers import (
     untag,
 )
 from analyzer.capture.packets import SYN, Facts, Packets, Stopped
-from analyzer.capture.record import DamageError, Data, Record, link_name
+from analyzer.capture.record import DamageError, Data, Reader, Record, link_name
 from analyzer.capture.select import OPENERS, Selection
+from analyzer.capture.tunnels import TUNNEL_PORTS
 from analyzer.capture.unreachable import unreachable
 from analyzer.capture.via_scapy import Foreign
 from analyzer.capture.window import Segment, Window
@@ -42,6 +43,9 @@ _PLAIN_BYTES = 40  # IPv4 and TCP without options
 _PEEK = Struct(">HB5xHxB10xHH").unpack_from  # EtherType, version and length, fragment, protocol, both ports
 _V4 = Struct(">xxHHxxB3x4s4s").unpack_from  # total length, identification, time to live, addresses
 _PORTS = Struct(">HH").unpack_from
+BULK_BYTES = 48 << 20
+"""Files from this size on are read in bulk; below it, loading NumPy costs more than it saves."""
+
 _RELEASE_BYTES = 64 << 20
 """Octets of a mapped file walked before their pages are given back."""
 
@@ -50,21 +54,36 @@ class Walk:
     """One pass over the records of one capture."""
 
     def __init__(self, data: Data, facts: Facts, ports: frozenset[int], *, any_port: bool) -> None:
-        self.facts = facts
-        self._data, self._ports, self._any_port = data, ports, any_port
-        self._window = Window(facts)
-        self._selection = Selection(self._window)
+        self.facts, self.ports, self.any_port = facts, ports, any_port
+        self.window = Window(facts)
+        self.selection = Selection(self.window)
+        self._data, self._released = data, 0
         self._fragments = Fragments()
         self._foreign: dict[int, Foreign] = {}
+
+    def windows(self, reader: Reader, damage: str | None = None) -> Iterator[Packets]:
+        """Yield window after window, read in bulk where the container allows it and the file is large enough to pay."""
+        container = self._container(reader) if len(self._data) >= BULK_BYTES else None
+        if container is None:
+            return self.packets(reader(self._data, self.facts), damage)
+        from analyzer.capture.bulk import Bulk
+
+        return Bulk(self, container, self._data).packets(damage)
+
+    def _container(self, reader: Reader) -> pcap.Records | pcapng.Records | None:
+        """Return the container as the bulk walk takes it; None when only the plain walk can read it."""
+        if reader is pcapng.records:
+            return pcapng.Records(self._data, self.facts)
+        return pcap.Records(self._data, self.facts) if reader is pcap.records and pcap.regular(self._data) else None
 
     def packets(self, records: Iterator[Record], damage: str | None = None) -> Iterator[Packets]:
         """Yield window after window; the facts are complete before the last one is yielded.
 
         ``damage`` says why the data ends early when the packing around the capture was damaged.
         """
-        data, facts, window, ports, any_port = self._data, self.facts, self._window, self._ports, self._any_port
-        followed, waiting, offer = self._selection.followed, self._selection.waiting, self._selection.offer
-        peek, general, release = _PEEK, self._general, _releaser(data)
+        data, facts, window, ports, any_port = self._data, self.facts, self.window, self.ports, self.any_port
+        followed, waiting, offer = self.selection.followed, self.selection.waiting, self.selection.offer
+        peek, general = _PEEK, self.general
         frame, first, last, released = 0, 1 << 64, -1, _RELEASE_BYTES
         link_before = head = -1
         try:
@@ -95,7 +114,7 @@ class Walk:
                                     said = tcp + (data[tcp + 12] >> 2 & 60)
                                     if said < at + size and data[said] in OPENERS:
                                         offer(key, _plain(frame, ts, data, at, ip, size, wire))
-                        elif proto != 17 or dport == VXLAN_PORT:
+                        elif proto != 17 or dport in TUNNEL_PORTS or sport in TUNNEL_PORTS:
                             general(frame, ts, data[at : at + size], wire, link)
                     elif kind != 0x0806:
                         general(frame, ts, data[at : at + size], wire, link)
@@ -104,20 +123,33 @@ class Walk:
                 if window.full and (taken := window.take()) is not None:
                     yield taken
                 if at > released:
-                    release(at)
+                    self.release(at)
                     released = at + _RELEASE_BYTES
         except DamageError as found:
             facts.stopped = Stopped(frame, found.offset_bytes, damage or found.reason)
-        if damage is not None and facts.stopped is None:
-            facts.stopped = Stopped(frame, len(data), damage)
-        facts.packets = frame
-        facts.start, facts.end = (first or None, last or None) if frame else (None, None)
-        for foreign in self._foreign.values():
-            facts.warnings.extend(foreign.warnings())
+        self.complete(frame, first, last, damage)
         if (taken := window.take()) is not None:
             yield taken
 
-    def _general(self, frame: int, ts: int, octets: bytes, wire: int, link: int) -> None:
+    def complete(self, frames: int, first: int, last: int, damage: str | None) -> None:
+        """Complete the facts, all frames having been seen."""
+        facts = self.facts
+        if damage is not None and facts.stopped is None:
+            facts.stopped = Stopped(frames, len(self._data), damage)
+        facts.packets = frames
+        facts.start, facts.end = (first or None, last or None) if frames else (None, None)
+        for foreign in self._foreign.values():
+            facts.warnings.extend(foreign.warnings())
+
+    def release(self, at: int) -> None:
+        """Give back the pages of a mapped file before ``at``, where the system can."""
+        if isinstance(self._data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            at &= -mmap.PAGESIZE
+            if at > self._released:
+                self._data.madvise(mmap.MADV_DONTNEED, self._released, at - self._released)
+                self._released = at
+
+    def general(self, frame: int, ts: int, octets: bytes, wire: int, link: int) -> None:
         """Read any frame; what ends too early or makes no sense is skipped."""
         try:
             reader = LINKS.get(link)
@@ -145,9 +177,9 @@ class Walk:
                 self._tcp(frame, ts, octets, datagram, link)
                 return
             if datagram.proto in (ICMP, ICMPV6):
-                found = unreachable(frame, ts, octets, datagram, self._ports)
+                found = unreachable(frame, ts, octets, datagram, self.ports)
                 if found is not None:
-                    self._window.complain(found)
+                    self.window.complain(found)
                 return
             inner = tunnelled(octets[: datagram.end], datagram)
             if inner is None:
@@ -172,10 +204,10 @@ class Walk:
             return
         sport, dport = _PORTS(octets, at)
         segment = Segment(frame, ts, octets, src, dst, at, end, wire_end, ident, ttl, link)
-        if sport in self._ports or dport in self._ports:
-            self._window.add(segment)
-        elif self._any_port:
-            self._selection.offer(src + dst + octets[at : at + 4], segment)
+        if sport in self.ports or dport in self.ports:
+            self.window.add(segment)
+        elif self.any_port:
+            self.selection.offer(src + dst + octets[at : at + 4], segment)
 
     def _other(self, link: int, octets: bytes) -> bytes:
         """Return the IP datagram in a frame of a link type that is not ours, through scapy."""
@@ -191,10 +223,3 @@ def _plain(frame: int, ts: int, data: Data, at: int, ip: int, size: int, wire: i
     end = at + size
     wire_end = ip + total if total else at + max(wire, size)
     return Segment(frame, ts, data, src, dst, ip + 20, min(end, wire_end), wire_end, ident, ttl, crc32(data[at:ip]))
-
-
-def _releaser(data: Data) -> Callable[[int], None]:
-    """Return what gives back the pages of a mapped file before an offset, where the system can."""
-    if not isinstance(data, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
-        return lambda _at: None
-    return lambda at: data.madvise(mmap.MADV_DONTNEED, 0, at & -mmap.PAGESIZE)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from analyzer.capture.packets import Facts, Packets, Row, Unreachable
 from analyzer.capture.record import Data
@@ -85,7 +86,7 @@ class Window:
         rest: tuple[int, int, int, int],
     ) -> None:
         """Keep one TCP packet that was read already: ``tcp`` are ports, numbers and flags, ``rest`` the last columns."""
-        src_index, dst_index = self._index(src), self._index(dst)
+        src_index, dst_index = self.index(src), self.index(dst)
         if src_index < 0 or dst_index < 0:
             return
         start = len(self._buffer)
@@ -105,6 +106,33 @@ class Window:
         for segment in segments:
             self.add(segment)
 
+    @property
+    def waiting(self) -> int:
+        """Rows collected."""
+        return len(self._rows)
+
+    @property
+    def complaining(self) -> bool:
+        """Whether routers complained."""
+        return bool(self._unreachable)
+
+    def surrender(self) -> list[list[Any]]:
+        """Give the rows away as columns, each payload itself in the place of its start."""
+        columns: list[list[Any]] = [list(column) for column in zip(*self._rows, strict=True)]
+        starts, sizes = columns[9], columns[10]
+        columns[9] = [bytes(self._buffer[a : a + n]) for a, n in zip(starts, sizes, strict=True)]
+        self._rows, self._buffer, self._late = [], bytearray(), False
+        return columns
+
+    def count_snapped(self, count: int) -> None:
+        """Count kept packets that the snap length cut, which did not come through :meth:`add`."""
+        self._facts.snapped += count
+
+    def packets(self, buffer: bytes | bytearray, columns: tuple[Sequence[int], ...]) -> Packets:
+        """Put columns made elsewhere and the complaints up to now together."""
+        unreachable, self._unreachable = self._unreachable, []
+        return Packets(buffer, self._addresses, columns, unreachable)
+
     def take(self) -> Packets | None:
         """Hand over what was collected and begin anew; None when there is nothing."""
         if not self._rows and not self._unreachable:
@@ -116,7 +144,11 @@ class Window:
         self._clear()
         return packets
 
-    def _index(self, address: bytes) -> int:
+    def room_for(self, count: int) -> bool:
+        """Tell whether that many new addresses can be kept."""
+        return len(self._addresses) + count <= ADDRESSES_LIMIT
+
+    def index(self, address: bytes) -> int:
         """Return the index of an address, -1 when there are too many."""
         index = self._indexes.get(address)
         if index is None:
