@@ -102,13 +102,13 @@ def _sessions(capture: Capture, ports: frozenset[int], tap: dict[str, list[Event
 
 def _unreadable(path: Path, error: CaptureError) -> CaptureSeen:
     before, _, member = str(error.path).partition(str(path))
-    name = clean(path.name + member * (not before))  # with the member, if it was one
+    name = clean((path.name or str(path)) + member * (not before))  # with the member, if it was one
     try:
         empty = path.stat().st_size == 0
         digest = sha256(path)
     except OSError:
-        return unread(name, "error", str(error))
-    return unread(name, "empty" if empty else _state(error), str(error), digest)
+        return unread(name, "error", str(error), hint=error.hint)
+    return unread(name, "empty" if empty else _state(error), str(error), digest, error.hint)
 
 
 def _state(error: CaptureError) -> str:

@@ -113,7 +113,8 @@ def report(
 
         for path in output:
             save(result, path)
-    if not output or style is not Style.TEXT:
+    nothing = all(x.unread for x in result.captures) and style is Style.TEXT
+    if not nothing and (not output or style is not Style.TEXT):
         _print_result(result, style)
     _tell_unread(result)
     raise typer.Exit(0 if exit_zero else result.exit_status)
@@ -418,12 +419,12 @@ def _page(remedy: Remedy) -> str:
 
 def _tell_unread(result: Result) -> bool:
     """Name on standard error each capture that could not be read, and tell whether there was one."""
-    from analyzer.report.result import UNREADABLE_STATES
-
-    unread = [x for x in result.captures if x.state in UNREADABLE_STATES]
+    unread = [x for x in result.captures if x.unread]
     for seen in unread:
-        reasons = "; ".join(seen.quality.reasons) or seen.state.replace("_", " ")
-        typer.echo(f"mailscope: {seen.name}: {reasons}", err=True)
+        reason, *hints = seen.quality.reasons or (seen.state.replace("_", " "),)
+        typer.echo(f"mailscope: {seen.name}: {reason}", err=True)
+        for hint in hints:
+            typer.echo(f"  {hint}", err=True)
     return bool(unread)
 
 

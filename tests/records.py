@@ -257,6 +257,8 @@ def capture_seen(name: str = CAPTURE, **changes: Any) -> Any:
         "quality": Quality("A", ()),
         "warnings": (),
     }
+    if changes.get("state") in {"not_a_capture", "password_needed", "timeout", "error"}:
+        given["format"] = None
     return CaptureSeen(**(given | changes))
 
 

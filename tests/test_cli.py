@@ -218,7 +218,9 @@ def test_what_cannot_be_read_is_named_and_status_three(run: Run, tmp_path: Path)
     ended = run(text)
     assert ended.status == 3
     assert "notes.txt" in ended.err
-    assert "UNREADABLE" in ended.out
+    assert "give the capture file itself" in ended.err
+    assert ended.out == ""
+    assert '"state": "not_a_capture"' in run(text, "--format", "json").out
     assert run(tmp_path / "missing.pcap").status == 3
     assert run("sessions", text).status == 3
     assert run("chart", text, "-o", tmp_path / "a.png").status == 3

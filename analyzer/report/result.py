@@ -63,7 +63,7 @@ class Result:
             return EXIT_FAULT
         if self.faults:
             return EXIT_SUSPECTED
-        return EXIT_UNREADABLE if any(x.state in UNREADABLE_STATES for x in self.captures) else EXIT_HEALTHY
+        return EXIT_UNREADABLE if any(x.unread for x in self.captures) else EXIT_HEALTHY
 
     def remedies_of(self, finding: Finding) -> tuple[Remedy, ...]:
         """Return the remedies a finding names, by id or by cause."""
@@ -84,6 +84,6 @@ class Result:
             return Conclusion("healthy", None, f"nothing wrong found: {accepted} of {len(mail)} sessions logged in")
         if self.sessions:
             return Conclusion("healthy", None, "nothing wrong found, but no login is in the capture")
-        if self.captures and all(x.state in UNREADABLE_STATES for x in self.captures):
+        if self.captures and all(x.unread for x in self.captures):
             return Conclusion("unreadable", None, "nothing could be read")
         return Conclusion("no_mail", None, "no mail traffic in the capture")

@@ -41,6 +41,11 @@ class CaptureSeen:
     quality: Quality
     warnings: tuple[str, ...] = ()
 
+    @property
+    def unread(self) -> bool:
+        """Not one frame of it could be read: there is no format that it has."""
+        return self.format is None
+
 
 _GRADES = "ABCDF"
 
@@ -64,9 +69,9 @@ def capture_seen(name: str, sha256: str | None, facts: Facts, sessions: Sequence
     )
 
 
-def unread(name: str, state: str, reason: str, sha256: str | None = None) -> CaptureSeen:
-    """Describe an input that could not be read at all."""
-    quality = Quality("F", (reason,))
+def unread(name: str, state: str, reason: str, sha256: str | None = None, hint: str = "") -> CaptureSeen:
+    """Describe an input that could not be read at all; the hint says what to do now."""
+    quality = Quality("F", (reason, hint) if hint else (reason,))
     return CaptureSeen(name, sha256, None, (), 0, None, None, 6, state, None, quality)
 
 

@@ -1,0 +1,112 @@
+"""No secret in any output: passwords planted in every mechanism, then every form of output searched for them."""
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import analyzer
+from analyzer.at import Side
+from analyzer.cli import app
+from analyzer.report import save
+from tests.transcript import PLANTED, Transcript, load_all
+from tests.wire import Wire
+
+PORTS = {"imap": 143, "pop3": 110, "smtp": 25}
+FORMS = sorted(
+    {
+        PLANTED,
+        PLANTED.encode().hex(),
+        *(base64.b64encode(b" " * n + PLANTED.encode()).decode()[4 : (n and -4) or None].strip("=") for n in range(3)),
+    }
+)
+"""The secret as it could show: plain, hexadecimal, and base64 at each of its three alignments (the sure middle part)."""
+SAYING = tuple(t for protocol in PORTS for t in load_all(protocol))
+VERBS = (["report"], ["report", "--format", "json"], ["sessions"], ["logins"], ["accounts"])
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One capture with every transcript as a connection of its own."""
+    wire = Wire(seed=1)
+    for number, transcript in enumerate(SAYING):
+        host = f"192.0.2.{number % 250 + 1}"
+        port = PORTS[transcript.protocol]
+        wire.dialogue(transcript.steps, host, "198.51.100.10", at_ms=100.0 * number, port=port, sport=40_000 + number)
+    path = tmp_path_factory.mktemp("secrets") / "all.pcap"
+    wire.save(path)
+    return path
+
+
+def leaks(text: str) -> list[str]:
+    return [form for form in FORMS if form and form in text]
+
+
+def test_the_secret_really_is_in_the_capture(capture: Path) -> None:
+    octets = capture.read_bytes()
+    assert len(SAYING) > 20
+    assert sum(octets.count(form.encode()) for form in FORMS) > 20
+    assert any(side is Side.CLIENT for t in SAYING for side, _ in t.steps)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_no_verb_shows_it(capture: Path, verb: list[str]) -> None:
+    ended = CliRunner().invoke(app, [*verb, str(capture)])
+    assert ended.exit_code in {0, 10, 11}
+    assert leaks(ended.output) == []
+
+
+def test_debugging_shows_it_neither(capture: Path, tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "analyzer", "-v", "report", str(capture), str(tmp_path / f"{PLANTED[:3]}.pcap")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "no such file" in told.stderr
+    assert leaks(told.stdout + told.stderr) == []
+
+
+def test_no_dialogue_shows_it(capture: Path) -> None:
+    case = analyzer.read(capture)
+    told = [str(line) for s in case.result.sessions for line in case.dialogue(s.uid)]
+    assert len(told) > 100
+    assert leaks("\n".join(told)) == []
+
+
+@pytest.mark.parametrize("suffix", [".json", ".txt", ".csv", ".svg"])
+def test_no_file_holds_it(capture: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"case{suffix}"
+    save(analyzer.read(capture).result, path)
+    assert leaks(path.read_text("utf-8")) == []
+
+
+def test_no_table_card_or_repr_holds_it(capture: Path) -> None:
+    case = analyzer.read(capture)
+    shown = [
+        repr(case),
+        case._repr_html_(),
+        repr(case.findings),
+        repr(case.result),
+        case.sessions.to_csv(),
+        case.logins.to_csv(),
+    ]
+    assert leaks("\n".join(shown)) == []
+
+
+def test_no_error_shows_it(tmp_path: Path) -> None:
+    path = tmp_path / "pasted.txt"
+    path.write_text(f"a1 login u {PLANTED}\n")
+    assert leaks(CliRunner().invoke(app, ["report", str(path)]).output) == []
+
+
+def test_every_mechanism_is_among_them() -> None:
+    said = {fact for t in SAYING for fact in _mechanisms(t)}
+    assert {"LOGIN", "PLAIN", "CRAM-MD5", "DIGEST-MD5", "NTLM", "XOAUTH2", "OAUTHBEARER", "USER", "APOP"} <= said
+
+
+def _mechanisms(transcript: Transcript) -> list[str]:
+    return [str(login.get("mechanism")) for login in transcript.logins]
