@@ -30,9 +30,11 @@ class Conversation:
         self._parser: Parser | None = None
         self._waiting: list[Chunk] | None = []
         self._heads = [b"", b""]
+        self._said_at: At | None = None
 
     def chunk(self, chunk: Chunk) -> None:
         """Take the next octets of one side."""
+        self._said_at = chunk.at
         if self._parser is not None:
             self._feed(self._parser, chunk)
         elif self._waiting is not None:
@@ -46,7 +48,7 @@ class Conversation:
         if self._parser is not None:
             over = connection.fin_by is not None or connection.reset_by is not None
             self._tell(self._parser.close(At(connection.last_frame, connection.end), complete=over))
-        self._done(self._fold.session())
+        self._done(self._fold.session(self._said_at))
 
     def _wait(self, chunk: Chunk) -> None:
         waiting = self._waiting

@@ -187,8 +187,8 @@ class Fold:
             )
         )
 
-    def session(self) -> Session:
-        """Return the record of the connection, whose own counts must be complete."""
+    def session(self, said_at: At | None = None) -> Session:
+        """Return the record of the connection, whose own counts must be complete; ``said_at`` is when octets last came."""
         c = self._connection
         greeting = self._greeting
         before = self._opened is None and self._working and c.syn_at is None and greeting is None
@@ -250,6 +250,10 @@ class Fold:
             closed_at=closed_at,
             unreachable=c.unreachable,
             client_known=c.client_known,
+            packets=c.packets,
+            said_at=said_at,
+            server_ttl=c.server_ttl or None,  # an engine that does not tell it leaves 0
+            reset_ttl=c.reset_ttl or None,
         )
 
     def _closed_at(self) -> At | None:

@@ -41,7 +41,10 @@ def merge(sessions: Sequence[Session]) -> Merged:
         (_shifted(s, offsets[s.capture]) for s in sessions), key=lambda s: (s.start, s.capture, s.first_frame)
     )
     groups = _same(aligned)
-    best = [min(group, key=_blemishes) for group in groups]
+    clients: dict[str, set[str]] = defaultdict(set)
+    for s in sessions:
+        clients[s.capture].add(s.client)
+    best = [min(group, key=lambda s: _blemishes(s, len(clients[s.capture]))) for group in groups]
     return Merged(tuple(best), offsets, sum(1 for group in groups if len(group) > 1))
 
 
@@ -72,10 +75,10 @@ def _belongs(s: Session, group: Sequence[Session]) -> bool:
     return s.client_isn in {x.client_isn for x in group} - {None} or s.start - ALIGN_NS <= max(x.end for x in group)
 
 
-def _blemishes(s: Session) -> tuple[bool, int, bool, int]:
-    """Order views of one connection: whole ones first, then those that saw more."""
+def _blemishes(s: Session, clients: int) -> tuple[bool, int, bool, int, int]:
+    """Order views of one connection: whole ones first, then those of captures that saw more."""
     undecided = any(x.decided is None for x in s.logins)
-    return s.one_sided, s.missed_bytes, undecided, -(s.client_bytes + s.server_bytes)
+    return s.one_sided, s.missed_bytes, undecided, -clients, -(s.client_bytes + s.server_bytes)
 
 
 def _offsets(captures: list[str], sessions: Iterable[Session]) -> dict[str, int]:

@@ -178,6 +178,14 @@ class Session:
     """ICMP error that answered the SYN."""
     client_known: str
     """syn, greeting or port."""
+    packets: int
+    """Packets of the connection in the capture, mirrored copies excluded."""
+    said_at: At | None
+    """The last octets of either side; None when nothing was said."""
+    server_ttl: int | None
+    """TTL of the server's SYN/ACK (else of its first packet); tells how far away it is."""
+    reset_ttl: int | None
+    """TTL of the first RST; one from elsewhere has come another way."""
 
     @property
     def login(self) -> Login | None:
