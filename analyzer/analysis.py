@@ -15,7 +15,7 @@ from analyzer.capture import MAIL_PORTS, Capture, captures, file_of
 from analyzer.errors import AnalyzerError, CaptureError, PasswordNeeded, UnknownFormat
 from analyzer.protocols import Event
 from analyzer.report.result import Result
-from analyzer.rules import Finding, Known, Scene, judge
+from analyzer.rules import Finding, Known, Scene, judge, warn
 from analyzer.sessions.accounts import accounts
 from analyzer.sessions.concurrency import open_sessions
 from analyzer.sessions.converse import Conversation
@@ -332,7 +332,8 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
     from analyzer.remedies import fill
 
     merged = merge(sessions)
-    findings = judge(Scene(merged.sessions, said))
+    scene = Scene(merged.sessions, said)
+    findings = (*judge(scene), *warn(scene))
     sessions = merged.sessions
     remedies: dict[Any, None] = {}
     for finding in findings:

@@ -171,6 +171,11 @@ def session(
         "closed_at": None if lasts_s is None else end,
         "unreachable": None,
         "client_known": "syn",
+        "packets": 24,
+        "login_disabled_at": None,
+        "said_at": place(frame + 18, max(at_s, end_s - 0.01)),
+        "server_ttl": 126,
+        "reset_ttl": None,
     }
     return Session(**(given | changes))
 

@@ -185,7 +185,7 @@ def _consistent(found: list[Finding]) -> list[Finding]:
         explained = any(
             f is not r and f.subject.server == r.subject.server
             and r.start - RESTART_S * NS_PER_S <= f.start and f.end <= r.end + RESTART_S * NS_PER_S
-            and f.cause in {"port_closed", "port_filtered", "server_slow", "server_connection_limit", "connection_limit_at_connect"}
+            and f.cause in {"port_closed", "port_filtered", "server_slow", "server_connection_limit", "connection_limit_at_connect", "middlebox_reset"}
             for r in restarts
         )  # fmt: skip
         weak_ending = f.cause == "server_restart" and f.verdict not in CLAIMS

@@ -32,7 +32,8 @@ def host_of(login: Login) -> str:
     return f"{login.client} {login.workstation}" if login.workstation else login.client
 
 
-def _ts(login: Login) -> int:
+def decided_ts(login: Login) -> int:
+    """Return when a login was decided, or begun when it never was, ns."""
     return login.decided.ts if login.decided else login.at.ts
 
 
@@ -96,7 +97,9 @@ class Ledger:
             return None
         before, refused = self.kept[0]
         old = refused.credential
-        newer = next((x for x in self.accepted if _ts(x) > _ts(refused) and x.credential not in {None, old}), None)
+        newer = next(
+            (x for x in self.accepted if decided_ts(x) > decided_ts(refused) and x.credential not in {None, old}), None
+        )
         return (before, refused, newer) if newer else None
 
     @property
@@ -107,12 +110,12 @@ class Ledger:
     @property
     def interleaved(self) -> list[Login]:
         """Acceptances between the first and the last refusal."""
-        return [x for x in self.accepted if self.dispute.first < _ts(x) < self.dispute.last]
+        return [x for x in self.accepted if self.dispute.first < decided_ts(x) < self.dispute.last]
 
     @property
     def after_all(self) -> list[Login]:
         """Acceptances after the last refusal."""
-        return [x for x in self.accepted if _ts(x) > self.dispute.last]
+        return [x for x in self.accepted if decided_ts(x) > self.dispute.last]
 
     @property
     def episodes(self) -> int:
@@ -129,7 +132,7 @@ class Ledger:
         """(run of refusals, the acceptance that ended it), in order; of all hosts."""
         found: list[tuple[list[Login], Login]] = []
         run: list[Login] = []
-        for login in sorted([*self.accepted, *self.refused], key=_ts):
+        for login in sorted([*self.accepted, *self.refused], key=decided_ts):
             if login.outcome is LoginOutcome.REFUSED:
                 run.append(login)
             elif run:
@@ -140,7 +143,7 @@ class Ledger:
     @property
     def _runs(self) -> tuple[int, int]:
         told = [x for x in self.refused if host_of(x) in self.witnesses]
-        marks = sorted([(_ts(x), 1) for x in self.accepted] + [(_ts(x), 0) for x in told])
+        marks = sorted([(decided_ts(x), 1) for x in self.accepted] + [(decided_ts(x), 0) for x in told])
         kinds = [kind for kind, _ in groupby(marks, key=lambda mark: mark[1])]
         return kinds.count(0), sum(1 for a, b in pairwise(kinds) if (a, b) == (0, 1))
 
@@ -167,8 +170,8 @@ def ledger(dispute: Dispute) -> Ledger:
         spans=open_spans,
         line=line,
         standing=standing(
-            [_ts(x) for x in refused],
-            [_ts(x) for x in dispute.accepted],
+            [decided_ts(x) for x in refused],
+            [decided_ts(x) for x in dispute.accepted],
             open_spans,
             line,
             unsure=dispute.scene.unsure(dispute.server),
@@ -201,15 +204,15 @@ def _compare_secrets(book: Ledger) -> None:
 
 def _compare(book: Ledger, login: Login, same: list[Login]) -> None:
     """Note the nearest acceptances of a refused login's own secret, before and after it."""
-    place = bisect_left(same, _ts(login), key=_ts)
+    place = bisect_left(same, decided_ts(login), key=decided_ts)
     before: Login | None = same[place - 1] if place else None
     after = same[place] if place < len(same) else None
     window = SECRET_WINDOW_S * NS_PER_S
-    if before is not None and _ts(login) - _ts(before) <= window:
+    if before is not None and decided_ts(login) - decided_ts(before) <= window:
         book.kept.append((before, login))
     else:
         before = None
-    if after is not None and _ts(after) - _ts(login) <= window:
+    if after is not None and decided_ts(after) - decided_ts(login) <= window:
         book.regained.append((login, after))
         if before is not None:
             book.reversals.append((before, login, after))
@@ -217,7 +220,7 @@ def _compare(book: Ledger, login: Login, same: list[Login]) -> None:
 
 def _next(entered: Sequence[Login], login: Login) -> Login | None:
     """Return the first of a host's acceptances after a login."""
-    place = bisect_left(entered, _ts(login), key=_ts)
+    place = bisect_left(entered, decided_ts(login), key=decided_ts)
     return entered[place] if place < len(entered) else None
 
 

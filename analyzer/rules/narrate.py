@@ -14,9 +14,10 @@ _WHERE = {
     "login": "refused",
     "greeting": "turned away before login",
     "mailbox": "refused after login",
-    "connect": "not connected",
+    "connect": "failed",
     "silence": "left without an answer",
     "ending": "ended by the server",
+    "reset": "cut in mid-session",
 }
 _HOW_SURE = {
     "confirmed": "The capture proves it.",
@@ -45,6 +46,8 @@ NAMES = {
     "server_slow": "server too slow",
     "port_filtered": "port filtered",
     "port_closed": "port closed",
+    "middlebox_reset": "connections cut on the way",
+    "network_loss": "packets lost on the way",
     UNDETERMINED: "undetermined",
 }
 """What a person hears for each cause."""
@@ -87,7 +90,8 @@ def summary(weighed: Weighed, dispute: Dispute, book: Ledger | None, facts: Mapp
     """Return two or three sentences: who, how many, how sure and why."""
     clients = dispute.clients
     who = clients[0] if len(clients) == 1 else f"{len(clients)} clients"
-    parts = [f"{who}: {_how_many(dispute, facts)} {_WHERE[dispute.kind]}{_span(dispute)} by {dispute.server}."]
+    by = "on the way to" if dispute.kind == "reset" else "by"
+    parts = [f"{who}: {_how_many(dispute, facts)} {_WHERE[dispute.kind]}{_span(dispute)} {by} {dispute.server}."]
     if weighed.verdict == "suspected":
         rivals = [
             NAMES.get(c.cause, c.cause) for c in weighed.candidates if c.cause not in {weighed.cause, UNDETERMINED}
@@ -129,4 +133,8 @@ def missing(weighed: Weighed, dispute: Dispute, book: Ledger | None) -> tuple[st
         steps.append('Count the connections on the server (netstat -an | find ":143") and compare with its limits.')
     elif dispute.kind == "connect":
         steps.append("Capture on the other side of the firewall at the same time.")
+    elif dispute.kind == "reset":
+        steps.append(
+            "Capture at the mail server and at the client at once: a reset the server never sent is not its own."
+        )
     return tuple(steps)

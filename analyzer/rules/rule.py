@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from analyzer.errors import RuleError
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.ledger import Ledger
 from analyzer.rules.scene import Dispute
 from analyzer.rules.signatures import CAUSES
+from analyzer.sessions.session import Login
+
+if TYPE_CHECKING:
+    from analyzer.rules.habit import Habit
 
 FRAMES_SHOWN = 50
 """Frames listed with one piece of evidence; more would hide the proof instead of showing it."""
@@ -65,15 +70,15 @@ def load_rules() -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def page_of(rule: Rule) -> str:
-    """Return the manual page of a rule: the doc string of its file."""
-    from analyzer.rules import catalogue as folder
+def page_of(rule: Rule | Habit) -> str:
+    """Return the manual page of a rule or habit: the doc string of its file."""
+    return import_module(rule.check.__module__).__doc__ or ""
 
-    for module_info in pkgutil.iter_modules(folder.__path__):
-        module = import_module(f"{folder.__name__}.{module_info.name}")
-        if getattr(module, "RULE", None) is rule:
-            return module.__doc__ or ""
-    return ""
+
+def shown_by(text: str, weight_db: float, kind: str, logins: Iterable[Login], *, decisive: bool = False) -> Evidence:
+    """Return one fact that some logins show, with the frames that decided them."""
+    refs = tuple(FrameRef(x.capture, x.decided.frame) for x in logins if x.decided)[:FRAMES_SHOWN]
+    return Evidence(text, refs, weight_db, decisive=decisive, filter=filter_of(refs), kind=kind)
 
 
 def words(question: Question, cause: str) -> Iterator[Evidence]:

@@ -2,7 +2,7 @@
 
 A dispute is one question for rival causes: "why was this account refused on this server with these words?". Its kind
 says where in a session the refusals happened: at a login, instead of a greeting, after the login, at the TCP handshake,
-in silence, or at the end of many sessions at once.
+in silence, at the end of many sessions at once, or by a reset in mid-session.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Dispute:
     """One question, with everything said about it in the captures."""
 
     kind: str
-    """login, greeting, mailbox, connect, silence, ending."""
+    """login, greeting, mailbox, connect, silence, ending, reset."""
     scene: Scene
     server: str
     account: str | None
@@ -354,7 +354,7 @@ def ending_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server for sessions the server ended without being asked."""
     ended: dict[str, list[Refusal]] = defaultdict(list)
     for s in scene.sessions:
-        if s.opened is None or s.logged_out or s.protocol != "imap":
+        if s.opened is None or s.logged_out or s.protocol != "imap" or foreign_reset(s):
             continue
         at = s.bye_at or (s.closed_at if s.closed_by == "server" else None)
         if at is None:
@@ -366,9 +366,54 @@ def ending_disputes(scene: Scene) -> list[Dispute]:
     return [Dispute("ending", scene, server, None, _by_time(rs)) for server, rs in ended.items()]
 
 
+TTL_STEP = 2
+"""Difference of TTLs that is nothing: packets of one host may take ways of different length."""
+_FIRST_TTLS = (64, 128, 255)
+
+
+def _hops(ttl: int) -> int:
+    """Return how many routers a packet has passed, when it began with the TTL systems begin with."""
+    return min(first - ttl for first in _FIRST_TTLS if first >= ttl)
+
+
+def foreign_reset(s: Session) -> bool:
+    """Tell a session cut by a reset in the server's name that has come another way than the server's packets.
+
+    Some systems send resets with another first TTL than data; those have passed as many routers.
+    """
+    server, reset = s.server_ttl, s.reset_ttl
+    if not _cut(s) or server is None or reset is None:
+        return False
+    return abs(server - reset) > TTL_STEP and _hops(server) != _hops(reset)
+
+
+def _cut(s: Session) -> bool:
+    """Tell a connection that was reset in the server's name before anybody said goodbye."""
+    spoke = s.established_at is not None or s.opened_before or s.server_bytes > 0
+    goodbye = s.fin_by is not None or s.bye_at is not None or s.logged_out or s.greeting_status == "BYE"
+    return s.reset_by == "server" and spoke and not goodbye
+
+
+def reset_disputes(scene: Scene) -> list[Dispute]:
+    """Return one dispute per server for connections reset in its name in mid-session, the foreign resets apart."""
+    cut: dict[tuple[str, bool], list[Refusal]] = defaultdict(list)
+    for s in scene.sessions:
+        if s.closed_at is not None and _cut(s):
+            cut[s.server, foreign_reset(s)].append(Refusal(s.closed_at, s, None, "", UNKNOWN))
+    return [Dispute("reset", scene, server, None, _by_time(rs)) for (server, _), rs in cut.items()]
+
+
 def disputes(scene: Scene) -> list[Dispute]:
     """Return every question the sessions raise."""
-    makers = (login_disputes, greeting_disputes, mailbox_disputes, connect_disputes, silence_disputes, ending_disputes)
+    makers = (
+        login_disputes,
+        greeting_disputes,
+        mailbox_disputes,
+        connect_disputes,
+        silence_disputes,
+        ending_disputes,
+        reset_disputes,
+    )
     return [dispute for maker in makers for dispute in maker(scene)]
 
 

@@ -99,7 +99,9 @@ def _signature(entry: dict[str, Any], path: str) -> Signature:
         )
     unknown = set(entry["means"]) - CAUSES
     if unknown:
-        raise RuleError(f"signature {name}: unknown cause {sorted(unknown)}", path=path, hint="see docs/causes.md")
+        raise RuleError(
+            f"signature {name}: unknown cause {sorted(unknown)}", path=path, hint="mailscope rules lists the causes"
+        )
     try:
         pattern = re.compile(entry["pattern"], re.IGNORECASE)
     except re.error as error:

@@ -85,6 +85,7 @@ class Fold:
         self._greeting: Greeting | None = None
         self._tls = "none"
         self._capability: tuple[str, ...] = ()
+        self._disabled_at: At | None = None
         self._identifier: str | None = None
         self._logins: list[Login] = []
         self._started: AuthStarted | None = None
@@ -115,6 +116,8 @@ class Fold:
                 self._decided(event)
             case Capability(words=words):
                 self._capability = words
+                if self._disabled_at is None and "LOGINDISABLED" in words:
+                    self._disabled_at = event.at
             case Greeting():
                 self._greeting = event
                 if event.status == "PREAUTH":
@@ -251,6 +254,7 @@ class Fold:
             unreachable=c.unreachable,
             client_known=c.client_known,
             packets=c.packets,
+            login_disabled_at=self._disabled_at,
             said_at=said_at,
             server_ttl=c.server_ttl or None,  # an engine that does not tell it leaves 0
             reset_ttl=c.reset_ttl or None,

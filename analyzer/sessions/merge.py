@@ -132,6 +132,8 @@ def _shifted(s: Session, ns: int) -> Session:
         established_at=s.established_at and _back(s.established_at, ns),
         end_at=_back(s.end_at, ns),
         closed_at=s.closed_at and _back(s.closed_at, ns),
+        login_disabled_at=s.login_disabled_at and _back(s.login_disabled_at, ns),
+        said_at=s.said_at and _back(s.said_at, ns),
         complaints=tuple(c._replace(at=_back(c.at, ns)) for c in s.complaints),
         logins=logins,
     )

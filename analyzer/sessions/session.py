@@ -180,6 +180,8 @@ class Session:
     """syn, greeting or port."""
     packets: int
     """Packets of the connection in the capture, mirrored copies excluded."""
+    login_disabled_at: At | None
+    """When the server first announced LOGINDISABLED (RFC 9051, section 6.2.3)."""
     said_at: At | None
     """The last octets of either side; None when nothing was said."""
     server_ttl: int | None

@@ -89,6 +89,21 @@ def ended(
     return ok(n, at_s, lasts_s=end_s - at_s, closed_by="server", **(said | changes))
 
 
+def cut(n: int, at_s: float, end_s: float, ttl: int, *, quiet_s: float = 10.0, **changes: object) -> Session:
+    """A session reset in the server's name in mid-session, ``quiet_s`` after the last word."""
+    given: dict[str, object] = {
+        "lasts_s": end_s - at_s, "closed_by": "server", "reset_by": "server", "fin_by": None, "conn_state": "RSTR",
+        "reset_ttl": ttl, "said_at": place(100 * n + 18, end_s - quiet_s),
+    }  # fmt: skip
+    return ok(n, at_s, **(given | changes))
+
+
+def begun(n: int, at_s: float, **changes: object) -> Session:
+    """A session that was open before the capture began."""
+    never = dict.fromkeys(("greeting", "greeting_status", "greeting_at", "syn_at", "established_at", "product"))
+    return ok(n, at_s, opened_before=True, logins=(), **(never | changes))
+
+
 def findings(story: Iterable[Session], **known: object) -> tuple[Finding, ...]:
     """What the judge says about a scene."""
     return judge(Scene(tuple(story), Known(**known)))  # type: ignore[arg-type]
@@ -173,6 +188,11 @@ CASES: dict[str, tuple[str, Callable[[], Story], Callable[[], Story]]] = {
         "words",
         lambda: (complaint(1, 0, "Mailbox is held", code="INUSE"),),
         lambda: (complaint(1, 0, "Mailbox is held"),),
+    ),
+    "middlebox_reset": (
+        "another TTL",
+        lambda: (begun(1, 0), cut(2, 1, 30, 254), cut(3, 2, 33, 254)),
+        lambda: (begun(1, 0), cut(2, 1, 30, 126), cut(3, 2, 33, 126)),
     ),
     "per_ip_connection_limit": ("plateau of one address", _per_address, _full_at_greeting),
     "per_user_connection_limit": (

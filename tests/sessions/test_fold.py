@@ -255,3 +255,17 @@ def test_any_events_make_a_session_at_one_with_itself(events: list[Event], syn: 
         assert session.closed is None
         assert session.outcome is not Outcome.ACCEPTED
     assert not (session.opened_before and session.logins and accepted)
+
+
+def test_the_distance_of_server_and_reset_and_the_word_against_logins_are_kept() -> None:
+    fold = Fold("test.pcap", connection(server_ttl=126, reset_ttl=64, packets=17))
+    for event in (Capability(at(3), ("IDLE",)), *(Capability(at(n), ("IDLE", "LOGINDISABLED")) for n in (5, 7))):
+        fold.take(event)
+    session = fold.session(at(9))
+    assert (session.server_ttl, session.reset_ttl, session.packets) == (126, 64, 17)
+    assert (session.login_disabled_at, session.said_at) == (at(5), at(9))
+
+
+def test_a_distance_no_engine_told_is_unset() -> None:
+    session = Fold("test.pcap", connection(server_ttl=0, reset_ttl=None)).session()
+    assert (session.server_ttl, session.reset_ttl, session.login_disabled_at, session.said_at) == (None,) * 4

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.at import NS_PER_S
-from analyzer.rules.finding import Evidence, FrameRef
-from analyzer.rules.ledger import Ledger, host_of
-from analyzer.rules.rule import Question, Rule, filter_of, words
+from analyzer.rules.finding import Evidence
+from analyzer.rules.ledger import Ledger, decided_ts, host_of
+from analyzer.rules.rule import Question, Rule, shown_by, words
 from analyzer.sessions.session import Login, LoginOutcome
 
 CAUSE = "account_locked"
@@ -32,15 +32,6 @@ FAILURES_WINDOW_S = 1800.0
 """Seconds before the first good secret was refused in which failures may have led to a lock (Windows' longest default)."""
 
 
-def _time(login: Login) -> int:
-    return login.decided.ts if login.decided else login.at.ts
-
-
-def _said(text: str, weight: float, kind: str, logins: list[Login]) -> Evidence:
-    refs = tuple(FrameRef(x.capture, x.decided.frame) for x in logins if x.decided)[:50]
-    return Evidence(text, refs, weight, filter=filter_of(refs), kind=kind)
-
-
 def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against a locked account."""
     yield from words(question, CAUSE)
@@ -49,7 +40,7 @@ def check(question: Question) -> Iterator[Evidence]:
         return
     yield from _after_failures(book)
     if book.kept and not book.regained and not book.after_all and not book.interleaved and book.below:
-        yield _said("good secrets are refused from one moment on", 6.0, "changed", list(book.kept[0]))
+        yield shown_by("good secrets are refused from one moment on", 6.0, "changed", list(book.kept[0]))
     yield from _against(book)
 
 
@@ -63,7 +54,7 @@ def _failures_before(book: Ledger, moment: int) -> list[Login]:
         for s in dispute.scene.on(dispute.server)
         for x in s.logins
         if x.outcome is LoginOutcome.REFUSED
-        and since <= _time(x) < moment
+        and since <= decided_ts(x) < moment
         and dispute.scene.account(x) == dispute.account
         and (x.credential not in good if x.credential is not None else host_of(x) not in book.witnesses)
     ]
@@ -75,14 +66,14 @@ def _after_failures(book: Ledger) -> Iterator[Evidence]:
     inside = [x for x in book.refused if host_of(x) in book.witnesses] if not book.kept else [x for _, x in book.kept]
     if not inside:
         return
-    failures = _failures_before(book, _time(inside[0]))
+    failures = _failures_before(book, decided_ts(inside[0]))
     if not any(x.credential is not None for x in failures):
         # Hosts that never got in may have come after the change that refuses all; only while others get in are they wrong.
-        worked = [_time(x) for x in book.accepted if _time(x) < _time(inside[0])]
-        failures = [x for x in failures if worked and _time(x) < worked[-1]]
-    later = [x for x in book.accepted if _time(x) > _time(inside[0])]
+        worked = [decided_ts(x) for x in book.accepted if decided_ts(x) < decided_ts(inside[0])]
+        failures = [x for x in failures if worked and decided_ts(x) < worked[-1]]
+    later = [x for x in book.accepted if decided_ts(x) > decided_ts(inside[0])]
     if len(failures) >= FAILURES_NEEDED and not later and book.below:
-        yield _said(
+        yield shown_by(
             f"{len(failures)} logins with another secret failed first; from then on the good one is refused too, everywhere",
             14.0,
             "after-failures",
@@ -100,17 +91,17 @@ def _against(book: Ledger) -> Iterator[Evidence]:
         )
     if book.interleaved:
         weight = -15.0 if len(book.interleaved) > 1 else -10.0
-        yield _said("the account was accepted in between", weight, "interleaved", book.interleaved[:3])
+        yield shown_by("the account was accepted in between", weight, "interleaved", book.interleaved[:3])
     elif book.after_all:
-        away = (_time(book.after_all[0]) - book.dispute.first) / NS_PER_S
+        away = (decided_ts(book.after_all[0]) - book.dispute.first) / NS_PER_S
         text = f"the account was accepted again {away:.0f} s after the first refusal; locks last minutes"
-        yield _said(text, -8.0 if away < LOCK_S else -3.0, "interleaved", book.after_all[:3])
+        yield shown_by(text, -8.0 if away < LOCK_S else -3.0, "interleaved", book.after_all[:3])
     elif book.kept and not book.below:
         text = "the account was let in shortly before; it would have to be locked in mid-capture"
-        yield _said(text, -5.0, "interleaved", list(book.kept[0]))
+        yield shown_by(text, -5.0, "interleaved", list(book.kept[0]))
     halves = book.halves
     if halves and not book.below:
-        yield _said("one connection of a host came in as the other was refused", -3.0, "edge", list(halves[0]))
+        yield shown_by("one connection of a host came in as the other was refused", -3.0, "edge", list(halves[0]))
 
 
 RULE = Rule(

@@ -21,9 +21,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from analyzer.at import NS_PER_S
-from analyzer.rules.finding import Evidence, FrameRef
-from analyzer.rules.ledger import SECRET_WINDOW_S, Ledger, host_of
-from analyzer.rules.rule import Question, Rule, filter_of, words
+from analyzer.rules.finding import Evidence
+from analyzer.rules.ledger import SECRET_WINDOW_S, Ledger, decided_ts, host_of
+from analyzer.rules.rule import Question, Rule, shown_by, words
 from analyzer.secret import Secret
 from analyzer.sessions.session import Login, LoginOutcome
 
@@ -34,15 +34,6 @@ MANY_ACCOUNTS = 3
 """Accounts one host is refused for before it looks like guessing."""
 
 
-def _said(text: str, weight: float, kind: str, logins: list[Login], *, decisive: bool = False) -> Evidence:
-    refs = tuple(FrameRef(x.capture, x.decided.frame) for x in logins if x.decided)[:50]
-    return Evidence(text, refs, weight, decisive=decisive, filter=filter_of(refs), kind=kind)
-
-
-def _time(login: Login) -> int:
-    return login.decided.ts if login.decided else login.at.ts
-
-
 def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against wrong credentials."""
     yield from words(question, CAUSE)
@@ -51,7 +42,7 @@ def check(question: Question) -> Iterator[Evidence]:
         return
     if question.dispute.protocol == "smtp" and not book.accepted:
         text = "SMTP servers count no connections at the login, so these words leave little else"
-        yield _said(text, 3.0, "protocol", book.refused[:3])
+        yield shown_by(text, 3.0, "protocol", book.refused[:3])
     yield from _other_secret(book)
     yield from _several(book)
     yield from _nobody(book)
@@ -67,7 +58,7 @@ def _other_secret(book: Ledger) -> Iterator[Evidence]:
         return
     if book.corrected:
         refused, accepted = book.corrected[0]
-        yield _said(
+        yield shown_by(
             f"{host_of(refused)} was refused with one secret and then accepted with another",
             22.0,
             "secret",
@@ -76,11 +67,11 @@ def _other_secret(book: Ledger) -> Iterator[Evidence]:
         )
         return
     window = SECRET_WINDOW_S * NS_PER_S
-    near = [x for x in book.accepted if abs(_time(x) - book.dispute.first) <= window or x in book.interleaved]
-    after = [x for x in book.accepted if _time(x) > book.dispute.first]
+    near = [x for x in book.accepted if abs(decided_ts(x) - book.dispute.first) <= window or x in book.interleaved]
+    after = [x for x in book.accepted if decided_ts(x) > book.dispute.first]
     if near:
         witness = (after or near)[0]
-        yield _said(
+        yield shown_by(
             f"the refused secret differs from the one that {host_of(witness)} got in with",
             20.0 if after else 14.0,
             "secret",
@@ -97,7 +88,7 @@ def _several(book: Ledger) -> Iterator[Evidence]:
     tried = {host: secrets for host, secrets in by_host.items() if len(secrets) > 1}
     if tried and not book.accepted:
         host, secrets = max(tried.items(), key=lambda item: len(item[1]))
-        yield _said(
+        yield shown_by(
             f"{host} was refused with {len(secrets)} different secrets; at most one of them can be right",
             12.0,
             "several",
@@ -110,7 +101,7 @@ def _nobody(book: Ledger) -> Iterator[Evidence]:
         return
     hosts = sorted(book.refused_hosts)
     if len(hosts) > 1:
-        yield _said(
+        yield shown_by(
             f"nobody gets in: {len(hosts)} hosts tried, all {len(book.refused)} logins were refused, no session was open",
             8.0,
             "everywhere",
@@ -127,7 +118,7 @@ def _many_accounts(question: Question, book: Ledger) -> Iterator[Evidence]:
         mine = [x for s in dispute.scene.of(dispute.server, client) for x in s.logins]
         tried = {dispute.scene.account(x) for x in mine if x.outcome is LoginOutcome.REFUSED} - {None}
         if len(tried) >= MANY_ACCOUNTS and not any(x.outcome is LoginOutcome.ACCEPTED for x in mine):
-            yield _said(
+            yield shown_by(
                 f"{client} tried {len(tried)} accounts and got into none", 6.0, "many-accounts", book.refused[:3]
             )
             return
@@ -140,10 +131,10 @@ def _never_here(book: Ledger) -> Iterator[Evidence]:
     if not book.below or book.kept or book.regained:
         return
     others = {host_of(x) for x in book.accepted}
-    during = [x for x in book.accepted if _time(x) > book.dispute.first]
+    during = [x for x in book.accepted if decided_ts(x) > book.dispute.first]
     if others and during:
         hosts = ", ".join(sorted(book.refused_hosts)[:3])
-        yield _said(
+        yield shown_by(
             f"only {hosts} is refused, every time ({len(book.refused)}); {len(others)} other host(s) are accepted every time, "
             f"{len(during)} login(s) of theirs after the first refusal",
             6.0 if book.late else 12.0,
@@ -155,7 +146,7 @@ def _never_here(book: Ledger) -> Iterator[Evidence]:
 def _changed(book: Ledger) -> Iterator[Evidence]:
     if book.superseded:
         before, refused, newer = book.superseded
-        yield _said(
+        yield shown_by(
             f"the refused secret was good before, and another one is good now ({host_of(newer)} got in with it): the password "
             "was changed",
             24.0,
@@ -166,7 +157,7 @@ def _changed(book: Ledger) -> Iterator[Evidence]:
         return
     if not book.kept or book.regained or book.after_all or book.interleaved or not book.below:
         return
-    yield _said(
+    yield shown_by(
         "from one moment on every login is refused, with the secret that was accepted before, however few sessions are open: "
         "the password was changed, or the account locked, in between",
         6.0,
@@ -185,18 +176,18 @@ def _against(book: Ledger) -> Iterator[Evidence]:
         text = "you said that others work with this account; this PC may still hold an old password"
         yield Evidence(text, (), -2.0, kind="known-others", source="--known")
     if book.reversals:
-        yield _said("the same secret was accepted before and after", -30.0, "reversal", list(book.reversals[0]))
+        yield shown_by("the same secret was accepted before and after", -30.0, "reversal", list(book.reversals[0]))
     elif book.regained:
-        yield _said("the refused secret was accepted later", -20.0, "reversal", list(book.regained[0]))
+        yield shown_by("the refused secret was accepted later", -20.0, "reversal", list(book.regained[0]))
     elif book.partners and not book.superseded:
-        yield _said("the same host was let in a moment before", -8.0, "reversal", list(book.partners[0]))
+        yield shown_by("the same host was let in a moment before", -8.0, "reversal", list(book.partners[0]))
     elif book.kept and not book.below and not book.superseded:
         text = (
             "the refused secret is the one the server accepts for this account; it would have to change in mid-capture"
         )
-        yield _said(text, -6.0, "reversal", list(book.kept[0]))
+        yield shown_by(text, -6.0, "reversal", list(book.kept[0]))
     elif _returned(book):
-        yield _said("a refused host was accepted later, in the same retry loop", -10.0, "reversal", _returned(book))
+        yield shown_by("a refused host was accepted later, in the same retry loop", -10.0, "reversal", _returned(book))
 
 
 def _returned(book: Ledger) -> list[Login]:
@@ -208,8 +199,8 @@ def _returned(book: Ledger) -> list[Login]:
         by_host[host_of(login)].append(login)
     for after in book.accepted:
         refused = by_host.get(host_of(after), [])
-        first = bisect_right(refused, _time(after) - 30 * NS_PER_S, key=_time)
-        mine = refused[first : bisect_left(refused, _time(after), key=_time)]
+        first = bisect_right(refused, decided_ts(after) - RETRY_LOOP_S * NS_PER_S, key=decided_ts)
+        mine = refused[first : bisect_left(refused, decided_ts(after), key=decided_ts)]
         if len(mine) >= 3:
             return [mine[-1], after]
     return []

@@ -25,10 +25,10 @@ from collections.abc import Iterator
 from math import log10
 
 from analyzer.at import NS_PER_S
-from analyzer.rules.finding import Evidence, FrameRef
-from analyzer.rules.ledger import Ledger, host_of
+from analyzer.rules.finding import Evidence
+from analyzer.rules.ledger import Ledger, decided_ts, host_of
 from analyzer.rules.plateau import rank_db
-from analyzer.rules.rule import Question, Rule, filter_of, words
+from analyzer.rules.rule import Question, Rule, filter_of, shown_by, words
 from analyzer.sessions.session import Login
 
 CAUSE = "per_user_connection_limit"
@@ -52,15 +52,6 @@ RETURN_S = 600.0
 """Seconds within which a host that gets in again did so without anybody's change; Windows unlocks after 10 to 30 minutes."""
 
 
-def _refs(logins: list[Login]) -> tuple[FrameRef, ...]:
-    return tuple(FrameRef(x.capture, x.decided.frame) for x in logins if x.decided)[:50]
-
-
-def _said(text: str, weight: float, kind: str, logins: list[Login], *, decisive: bool = False) -> Evidence:
-    refs = _refs(logins)
-    return Evidence(text, refs, weight, decisive=decisive, filter=filter_of(refs), kind=kind)
-
-
 def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against the limit."""
     yield from words(question, CAUSE)
@@ -77,7 +68,7 @@ def check(question: Question) -> Iterator[Evidence]:
     yield from _known(book)
     gap = book.fast_retry_s
     if gap is not None:
-        yield _said(
+        yield shown_by(
             f"a program retries at once, every {gap * 1000:.0f} ms on a new connection: nobody is typing a password",
             1.0,
             "cadence",
@@ -94,7 +85,7 @@ def _back(book: Ledger) -> Iterator[Evidence]:
             weight = ONCE_DB
     if book.reversals:
         before, refused, after = book.reversals[0]
-        yield _said(
+        yield shown_by(
             f"the very same secret was accepted before and after it was refused ({len(book.reversals)} of "
             f"{len(book.refused)} refusals): it was right all the time",
             weight,
@@ -104,20 +95,23 @@ def _back(book: Ledger) -> Iterator[Evidence]:
         return
     if book.regained:
         refused, after = book.regained[0]
-        yield _said("the refused secret was accepted later: it was right", weight, "back", [refused, after])
+        yield shown_by("the refused secret was accepted later: it was right", weight, "back", [refused, after])
         return
     for host in sorted(book.witnesses & book.refused_hosts):
         mine = [x for x in book.accepted if host_of(x) == host]
         no = [x for x in book.refused if host_of(x) == host]
         before, after = mine[0], mine[-1]
-        if _time(before) < _time(no[0]) < _time(after) and _time(after) - _time(no[0]) < RETURN_S * NS_PER_S:
+        if (
+            decided_ts(before) < decided_ts(no[0]) < decided_ts(after)
+            and decided_ts(after) - decided_ts(no[0]) < RETURN_S * NS_PER_S
+        ):
             text = f"{host} was accepted, refused, and accepted again within minutes, by a program that types nothing"
-            yield _said(text, weight, "back", [before, no[0], after])
+            yield shown_by(text, weight, "back", [before, no[0], after])
             return
     let_in = [(no[-1], yes) for no, yes in book.returns if host_of(yes) in {host_of(x) for x in no}]
     if let_in:
         text = f"{len(let_in)} time(s) a host that had been refused was let in, and nobody had typed anything else"
-        yield _said(text, weight, "back", [x for pair in let_in[:5] for x in pair])
+        yield shown_by(text, weight, "back", [x for pair in let_in[:5] for x in pair])
 
 
 def _plateau(book: Ledger) -> Iterator[Evidence]:
@@ -127,7 +121,7 @@ def _plateau(book: Ledger) -> Iterator[Evidence]:
     accepted = len(book.accepted)
     inside = [x for x in book.refused if host_of(x) in book.witnesses]
     # Counted from the first refusal on: a quiet morning of acceptances proves nothing about the trouble at noon.
-    since = sum(1 for x in book.accepted if _time(x) > book.dispute.first)
+    since = sum(1 for x in book.accepted if decided_ts(x) > book.dispute.first)
     # Retries between two acceptances are one fact, told by hosts that are known to have good credentials.
     exact = rank_db(since, book.episodes) if inside else 0.0
     decisive = stand.clean and exact >= DECISIVE_RANK_DB and book.comebacks >= COMEBACKS_NEEDED
@@ -136,7 +130,7 @@ def _plateau(book: Ledger) -> Iterator[Evidence]:
     back = f"; slots that came free were taken again {book.comebacks} times" if book.comebacks else ""
     most = f"{stand.most_accepted} or fewer"
     lost = "" if stand.clean else "; up to a session or two that the capture lost"
-    yield _said(
+    yield shown_by(
         f"every refusal came with {stand.least_refused} or more sessions of the account open, each of the {accepted} "
         f"acceptances with {most}{lost}{back}",
         min(exact, 25.0) if decisive else 3.0,
@@ -153,12 +147,14 @@ def _height(book: Ledger) -> Iterator[Evidence]:
         return
     product = next((s.product for s in book.dispute.scene.on(book.dispute.server) if s.product), None)
     if book.dispute.scene.known.limit == height:
-        yield _said(f"refusals came with exactly {height} open, the limit you named", 12.0, "height", book.refused[:3])
+        yield shown_by(
+            f"refusals came with exactly {height} open, the limit you named", 12.0, "height", book.refused[:3]
+        )
     elif height in KNOWN_LIMITS.get(product, ()):
         text = f"refusals came with exactly {height} open, a default of this server's limit"
-        yield _said(text, 2.0, "height", book.refused[:3])
+        yield shown_by(text, 2.0, "height", book.refused[:3])
     elif height > 1:
-        yield _said(
+        yield shown_by(
             f"refusals came with exactly {height} open, never with another number", 1.0, "height", book.refused[:3]
         )
 
@@ -169,16 +165,16 @@ def _edge(book: Ledger) -> Iterator[Evidence]:
     if not book.halves or len(book.refused_hosts) < 2:
         return
     accepted, refused = book.halves[0]
-    if _time(refused) > book.dispute.first + NS_PER_S and book.comebacks == 0:
+    if decided_ts(refused) > book.dispute.first + NS_PER_S and book.comebacks == 0:
         return
     # Whatever else began to refuse logins began while hosts were arriving; only then could it have hit a host half in.
-    arriving = book.dispute.first - min(_time(x) for x in book.accepted)
-    pairs = _pair_gaps(book.accepted) + max(_time(refused) - _time(accepted), 1)
+    arriving = book.dispute.first - min(decided_ts(x) for x in book.accepted)
+    pairs = _pair_gaps(book.accepted) + max(decided_ts(refused) - decided_ts(accepted), 1)
     odds = 10 * log10(max(arriving / pairs, 1.0))
     weight = min(odds - EDGE_COST_DB, EDGE_CAP_DB)
     if weight > 0:
-        yield _said(
-            f"{host_of(accepted)} opened two connections {(_time(refused) - _time(accepted)) / NS_PER_S:.3f} s apart: one was "
+        yield shown_by(
+            f"{host_of(accepted)} opened two connections {(decided_ts(refused) - decided_ts(accepted)) / NS_PER_S:.3f} s apart: one was "
             "accepted, the other refused",
             weight,
             "edge",
@@ -189,7 +185,7 @@ def _edge(book: Ledger) -> Iterator[Evidence]:
 def _release(book: Ledger) -> Iterator[Evidence]:
     """Testify from how soon after a close a login was accepted again; whatever else ended would not wait for that."""
     closes = sorted(s.closed for s in book.spans if s.closed is not None)
-    span = book.dispute.scene.end - min(_time(x) for x in book.accepted)
+    span = book.dispute.scene.end - min(decided_ts(x) for x in book.accepted)
     if not closes or span <= 0:
         return
     odds = 0.0
@@ -197,16 +193,16 @@ def _release(book: Ledger) -> Iterator[Evidence]:
     for refused, accepted in book.returns:
         if host_of(accepted) not in {host_of(x) for x in refused}:
             continue  # somebody else came in, who had not been refused
-        place = bisect_left(closes, _time(accepted))
-        if not place or closes[place - 1] < _time(refused[0]):
+        place = bisect_left(closes, decided_ts(accepted))
+        if not place or closes[place - 1] < decided_ts(refused[0]):
             continue  # nothing had closed since the refusals began: no slot was freed
-        waited = max(_time(accepted) - closes[place - 1], 1)
+        waited = max(decided_ts(accepted) - closes[place - 1], 1)
         odds -= 10 * log10(min(waited * len(closes) / span, 1.0))
         shown += [refused[-1], accepted]
     weight = min(odds - RELEASE_COST_DB, EDGE_CAP_DB)
     if weight > 0:
         text = f"{len(shown) // 2} time(s) a refused login was accepted as soon as another session had closed"
-        yield _said(text, weight, "release", shown[:6])
+        yield shown_by(text, weight, "release", shown[:6])
 
 
 def _pair_gaps(accepted: list[Login]) -> int:
@@ -215,9 +211,9 @@ def _pair_gaps(accepted: list[Login]) -> int:
     total = 0
     for login in accepted:
         host = host_of(login)
-        if host in last and _time(login) - last[host] < 3 * NS_PER_S:
-            total += _time(login) - last[host]
-        last[host] = _time(login)
+        if host in last and decided_ts(login) - last[host] < 3 * NS_PER_S:
+            total += decided_ts(login) - last[host]
+        last[host] = decided_ts(login)
     return total
 
 
@@ -229,17 +225,17 @@ def _against(book: Ledger) -> Iterator[Evidence]:
         yield Evidence(text, refs, -20.0, filter=filter_of(refs), kind="strange")
         return
     if book.superseded:
-        yield _said("another secret is the good one by now", -20.0, "strange", list(book.superseded))
+        yield shown_by("another secret is the good one by now", -20.0, "strange", list(book.superseded))
     if book.below and stand.counted:
         share = stand.below / stand.counted
-        yield _said(
+        yield shown_by(
             f"{stand.below} of {stand.counted} refusals came with no more sessions open than some acceptance had",
             -5.0 if share <= 0.2 else -10.0 if book.late else -16.0,
             "below",
             book.refused[:3],
         )
     if book.wide and not book.accepted and not book.spans and not book.dispute.scene.unsure(book.dispute.server):
-        yield _said(
+        yield shown_by(
             "no session of the account was open anywhere in this capture, so nothing was there to be limited",
             -12.0,
             "none-open",
@@ -250,7 +246,7 @@ def _against(book: Ledger) -> Iterator[Evidence]:
     if book.accepted and book.interleaved and not book.reversals and set(stuck) == set(book.refused_hosts):
         entered = {host_of(x) for x in book.interleaved} - book.refused_hosts
         if entered and book.below:
-            yield _said(
+            yield shown_by(
                 f"while {', '.join(sorted(stuck)[:3])} never came in, {len(entered)} other host(s) did, with as many open",
                 -8.0,
                 "never-here",
@@ -268,10 +264,6 @@ def _known(book: Ledger) -> Iterator[Evidence]:
         yield Evidence(
             "you said that the credentials are verified", (), 6.0, kind="known-credentials", source="--known"
         )
-
-
-def _time(login: Login) -> int:
-    return login.decided.ts if login.decided else login.at.ts
 
 
 RULE = Rule(

@@ -17,23 +17,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from analyzer.rules.finding import Evidence, FrameRef
-from analyzer.rules.rule import Question, Rule, filter_of, words
+from analyzer.rules.finding import Evidence
+from analyzer.rules.ledger import decided_ts
+from analyzer.rules.rule import Question, Rule, shown_by, words
 from analyzer.rules.signatures import line_of, match
 from analyzer.sessions.session import Login, LoginOutcome
 
 CAUSE = "server_unavailable"
 SLOW_MS = 8000.0
 """Median wait before a refusal that tells of time-outs behind the server; the longest known tarpit is 5 s."""
-
-
-def _time(login: Login) -> int:
-    return login.decided.ts if login.decided else login.at.ts
-
-
-def _said(text: str, weight: float, kind: str, logins: list[Login]) -> Evidence:
-    refs = tuple(FrameRef(x.capture, x.decided.frame) for x in logins if x.decided)[:50]
-    return Evidence(text, refs, weight, filter=filter_of(refs), kind=kind)
 
 
 def check(question: Question) -> Iterator[Evidence]:
@@ -50,18 +42,18 @@ def check(question: Question) -> Iterator[Evidence]:
     turned = [x for x in during if x.outcome is LoginOutcome.REFUSED and not _explained(x, product, protocol)]
     refused = {scene.account(x) for x in turned} - {None}
     if dispute.kind == "login" and len(refused) > 1 and len({x.client for x in turned}) > 1 and not welcome:
-        accepted_before = any(_time(x) < first for _, x in scene.welcome(dispute.server))
+        accepted_before = any(decided_ts(x) < first for _, x in scene.welcome(dispute.server))
         text = f"{len(refused)} accounts were refused in the same time and none accepted"
-        yield _said(text, 8.0 if accepted_before else 4.0, "all-accounts", during[:5])
+        yield shown_by(text, 8.0 if accepted_before else 4.0, "all-accounts", during[:5])
     waits = sorted(x.auth_ms for x in turned if x.auth_ms is not None)
     if dispute.kind == "login" and waits and waits[len(waits) // 2] >= SLOW_MS:
         text = f"refusals took {waits[len(waits) // 2] / 1000:.0f} s, as when a back end does not answer"
-        yield _said(text, 6.0, "slow", turned[:5])
+        yield shown_by(text, 6.0, "slow", turned[:5])
     others = [x for x in welcome if scene.account(x) != dispute.account]
     if others:
-        yield _said("other accounts were accepted at the same time", -12.0, "others-fine", others[:3])
+        yield shown_by("other accounts were accepted at the same time", -12.0, "others-fine", others[:3])
     elif welcome and dispute.kind == "login":
-        yield _said("logins of the same account were accepted at the same time", -10.0, "others-fine", welcome[:3])
+        yield shown_by("logins of the same account were accepted at the same time", -10.0, "others-fine", welcome[:3])
     if scene.known.others_working:
         yield Evidence("you said that others work with this account", (), -15.0, kind="known-others", source="--known")
 
