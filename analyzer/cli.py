@@ -28,7 +28,8 @@ OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
 OPTIONAL = {"lz4": "for .lz4 files", "py7zr": "for .7z archives", "zstandard": "for .zst files before Python 3.14"}
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
-    "report", "sessions", "logins", "accounts", "dialogue", "chart", "triage", "remedy", "rules", "fields", "schema", "doctor",
+    "report", "sessions", "logins", "accounts", "dialogue", "chart", "triage", "remedy", "probe", "rules", "fields", "schema",
+    "doctor",
 )  # fmt: skip
 
 app = typer.Typer(
@@ -55,6 +56,13 @@ class Style(StrEnum):
     TEXT = "text"
     JSON = "json"
     CSV = "csv"
+
+
+class ProbeStyle(StrEnum):
+    """How a probe is printed."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class TriageStyle(StrEnum):
@@ -253,13 +261,36 @@ def remedy(
 
 
 @app.command()
+def probe(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="Name or address of a mail server.")],
+    *,
+    port: Annotated[int, typer.Option("--port", metavar="N", min=1, max=65535, help="Its port.")] = 143,
+    tls: Annotated[bool, typer.Option("--tls", help="Begin with TLS; on 993, 995 and 465 always so.")] = False,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=300, help="How long to wait for each answer.")
+    ] = 10.0,
+    style: Annotated[ProbeStyle, typer.Option("--format", help="How to print it.")] = ProbeStyle.TEXT,
+) -> None:
+    """Connect to a mail server and tell what answers, without logging in. Status 0: greeted, 10: not."""
+    import json
+
+    from analyzer.probe import probe as knock
+    from analyzer.report.probed import document, healthy, text
+
+    found = knock(host, port, tls=tls or None, timeout_s=timeout_s)
+    made = json.dumps(document(host, port, found), ensure_ascii=False, indent=1) + "\n"
+    _write(made if style is ProbeStyle.JSON else text(host, port, found))
+    raise typer.Exit(0 if healthy(found) else 10)
+
+
+@app.command()
 def rules(
     rule: Annotated[str | None, typer.Argument(metavar="ID", help="Show this rule's manual page.")] = None,
 ) -> None:
     """List the rules, or print one rule's manual page."""
-    from analyzer.rules import load_rules, page_of
+    from analyzer.rules import Habit, Rule, load_habits, load_rules, page_of
 
-    known = load_rules()
+    known: list[Rule | Habit] = [*load_rules(), *load_habits()]
     if rule is None:
         _write("".join(f"{x.id:32} {x.title}\n" for x in known))
         return

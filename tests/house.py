@@ -12,6 +12,7 @@ FLOORS = {
     "rules": 4, "remedies": 4,
     "report": 5,
     "analysis": 6,
+    "probe": 6,  # beside analysis: the only file that opens connections
     "triage": 7,
     "service": 8,
     "start": 9,
@@ -29,6 +30,9 @@ HEAVY_ALLOWED = {"cli.py": {"typer"}, "report/contract.py": {"pydantic"}}
 """Where a heavy package may be loaded with its module: verbs are typer's from the first line on, the schema pydantic's."""
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "manager", "base", "common"})
 NETWORK = frozenset({"http", "requests", "smtplib", "ssl", "urllib", "imaplib", "poplib"})
+CONNECTS = re.compile(r"\bsocket\.(?:socket|create_connection|create_server)\(|\bopen_connection\(")
+CONNECTING = frozenset({"probe.py"})
+"""Files that may open connections."""
 CLOCKS = re.compile(r"\b(?:time|datetime|date|dt)\.(?:time|time_ns|monotonic|perf_counter|now|utcnow|today)\(")
 
 
@@ -130,6 +134,18 @@ def clocks(path: str, source: str) -> Iterator[str]:
     for number, text in enumerate(source.splitlines(), 1):
         if CLOCKS.search(text):
             yield f"{path}:{number} reads the clock"
+
+
+def connections(path: str, source: str) -> Iterator[str]:
+    """Yield each sign of an opened connection, outside the file that is there for it."""
+    if path in CONNECTING:
+        return
+    for line, name in imported(ast.parse(source)):
+        if name.split(".")[0] in NETWORK:
+            yield f"{path}:{line} imports {name}"
+    for number, text in enumerate(source.splitlines(), 1):
+        if CONNECTS.search(text):
+            yield f"{path}:{number} opens a connection"
 
 
 def prints(path: str, source: str) -> Iterator[str]:

@@ -25,6 +25,8 @@ RECORDS = (
     "report/result.py",
     "triage/batch.py",
     "triage/incidents.py",
+    "protocols/certificate.py",
+    "report/probed.py",
 )
 PLAIN = frozenset({
     "client", "client_port", "server", "server_port", "sport", "dport", "dst", "frame", "ts", "at", "start", "end",
@@ -61,7 +63,9 @@ def texts() -> Iterator[Path]:
             yield path
 
 
-@pytest.mark.parametrize("check", [house.upward, house.eager, house.undocumented, house.clocks, house.prints])
+@pytest.mark.parametrize(
+    "check", [house.upward, house.eager, house.undocumented, house.clocks, house.connections, house.prints]
+)
 def test_the_package_keeps_the_rule(check: Check) -> None:
     assert [wrong for path, source in sources() for wrong in check(path, source)] == []
 
@@ -104,6 +108,10 @@ def test_record_fields_are_documented(path: str) -> None:
         pytest.param(house.clocks, "rules/a.py", "from urllib.request import urlopen", 1, id="network"),
         pytest.param(house.clocks, "rules/a.py", "x = datetime.fromtimestamp(0, UTC)", 0, id="a time from the capture"),
         pytest.param(house.clocks, "triage/a.py", "import time", 0, id="above"),
+        pytest.param(house.connections, "analysis.py", "import ssl", 1, id="tls"),
+        pytest.param(house.connections, "cli.py", "s = socket.socket()", 1, id="connection"),
+        pytest.param(house.connections, "probe.py", "import ssl\ns = socket.socket()", 0, id="the probe's own"),
+        pytest.param(house.connections, "cli.py", "import socket\ns = socket.inet_ntop(1, b)", 0, id="no connection"),
         pytest.param(house.prints, "rules/a.py", "print(1)", 1, id="print"),
         pytest.param(house.prints, "rules/a.py", "console.print(1)", 0, id="console"),
         pytest.param(house.prints, "cli.py", "print(1)", 0, id="print in cli"),
