@@ -7,6 +7,7 @@ looked at when one of its packets begins like a mail greeting: then its packets 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +32,9 @@ STRETCH_BYTES = 32 << 20
 
 STRETCH_RECORDS = 65_536
 """Records looked at together, about: their heads take 7 MB."""
+
+ODD_RUN_LIMIT = 1 << 14
+"""Blocks read the plain way in a row, at most, before lanes are tried again."""
 
 LEAST_STRETCH_BYTES = 1 << 16
 """Stretches do not become shorter than this where blocks of other kinds stand between the packets."""
@@ -80,7 +84,7 @@ class Bulk:
         self._np, self._walk, self._container, self._data = np, walk, container, data
         self.base = container.chain.head
         self._chooser = Chooser(walk.ports, self.base)
-        self._frame, self._here = 0, 0
+        self._frame, self._here, self._odd_run = 0, 0, 1
         self._regions: list[Region] = []
         self._span, self._mean = LEAST_STRETCH_BYTES, 0.0
         self._first, self._last = 1 << 64, -1
@@ -139,15 +143,25 @@ class Bulk:
             self._mean = (found.after - start) / max(found.total, 1)
             self._span = min(2 * self._span, STRETCH_BYTES, max(int(self._mean * STRETCH_RECORDS), LEAST_STRETCH_BYTES))
             return found.after
-        after, record = self._container.step(region.origin + cut)
-        if record is not None:
-            self._frame += 1
-            ts, at, size, wire, link = record
-            self._first, self._last = min(self._first, ts), max(self._last, ts)
-            self._walk.general(self._frame, ts, self._data[at : at + size], wire, link)
-            self._pending.add_plain([self._frame] * self._walk.window.waiting)
-            self._pending.settle()
-        return after - region.origin
+        self._odd_run = min(2 * self._odd_run, ODD_RUN_LIMIT) if cut - start < LEAST_STRETCH_BYTES // 8 else 1
+        return self._step(region.origin + cut) - region.origin
+
+    def _step(self, at: int) -> int:
+        """Read some blocks the plain way: one, or ever more where such blocks follow each other."""
+        for _ in range(self._odd_run):
+            if at >= len(self._data):
+                break
+            at, record = self._container.step(at)
+            if record is not None:
+                self._frame += 1
+                ts, place, size, wire, link = record
+                self._first, self._last = min(self._first, ts), max(self._last, ts)
+                self._walk.general(self._frame, ts, self._data[place : place + size], wire, link)
+                self._pending.add_plain([self._frame] * self._walk.window.waiting)
+        self._pending.settle()
+        if self._odd_ports is not None:
+            self._odd_ports.settle()
+        return at
 
     def _found(self, region: Region, start: int, end: int) -> Stretch:
         records = (end - start) / (self._mean or 256.0)
@@ -218,6 +232,11 @@ class Bulk:
         if self._odd_ports is not None:
             self._odd_ports.settle()
 
+    @property
+    def since(self) -> int:
+        """Where the section at hand begins: earlier records cannot be read with its interfaces."""
+        return self._container.since
+
     def again(self, place: int, frame: int) -> Iterator[tuple[Region, Stretch, list[Look]]]:
         """Walk again over the records from ``place`` to the stretch at hand; ``frame`` is the one before them."""
         now, self._frame = self._frame, frame
@@ -227,11 +246,18 @@ class Bulk:
             while region.origin <= place < end:
                 found = self._found(region, place - region.origin, min(end, place + self._span) - region.origin)
                 looks = self._looks(region, found)
-                if isinstance(looks, int):  # another section or interface: not looked back beyond
-                    break
-                yield region, found, looks
+                cut = None
+                if isinstance(looks, int):
+                    cut = looks
+                    found = self._found(region, place - region.origin, cut)
+                    looks = self._looks(region, found)
+                if not isinstance(looks, int):
+                    yield region, found, looks
                 self._frame += found.total
                 place = region.origin + found.after
+                if cut is not None:
+                    place, frames = self._container.skip(region.origin + cut)
+                    self._frame += frames
         self._frame, self._first, self._last = now, first, last
 
     def _plain_jobs(self, region: Region, picked: Picked) -> Iterator[tuple[int, Any]]:
@@ -426,15 +452,12 @@ class _Pending:
 
     def _cut(self) -> int | None:
         """Return how many rows make a full window; None when the last row only might complete it."""
-        start = 0
-        for place, (size, arrival) in enumerate(zip(self._columns[10], self._arrivals, strict=True)):
-            if place + 1 >= ROWS_LIMIT or start > PAYLOAD_LIMIT_BYTES:
-                after = place + 1
-                while after < len(self._arrivals) and self._arrivals[after] == arrival:
-                    after += 1
-                return after
-            start += size
-        return None
+        ends = list(accumulate(self._columns[10][:ROWS_LIMIT]))
+        # a row that starts behind the limit is the last one: it stands behind the one whose end is beyond
+        last = min(bisect_right(ends, PAYLOAD_LIMIT_BYTES) + 1, ROWS_LIMIT - 1)
+        if last >= len(self._arrivals):
+            return None
+        return bisect_right(self._arrivals, self._arrivals[last])
 
     def _packets(self, count: int) -> Packets:
         columns = [column[:count] for column in self._columns]

@@ -43,6 +43,7 @@ _GREETINGS = (
 )
 """How what the selection may take for a greeting begins, without case."""
 _CASE = 0x20202020
+_WORD = (1 << 64) - 1
 _SYN_OR_ACK, _SYN = 0x12, 0x02
 _MIX_ONE, _MIX_TWO = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F  # odd numbers without pattern: golden ratio, xxHash's prime
 
@@ -66,6 +67,7 @@ class OddPorts:
         self._waiting: dict[int, int] = {}
         """Key of a connection the selection waits for -> its frame."""
         self._asked: dict[int, bytes] = {}
+        selection.fresh = []
 
     def look(self, region: Region, found: Stretch, looks: list[Look]) -> tuple[list[Picked], list[_Job]]:
         """Return the rows of followed connections, and what the selection is to look at, by frame number."""
@@ -93,6 +95,8 @@ class OddPorts:
     def settle(self) -> None:
         """After the selection has looked: note which connections it follows and which it waits for."""
         selection = self._selection
+        fresh, selection.fresh = selection.fresh or (), []
+        self._asked.update((_key(exact), exact) for exact in fresh)
         for key, exact in self._asked.items():
             if exact in selection.followed:
                 self._followed.add(key)
@@ -135,10 +139,10 @@ class OddPorts:
         return list(zip(picked.number.tolist(), keys.tolist(), numbers.tolist(), places.tolist(), strict=True))
 
     def _note(self, syns: list[tuple[int, int, int, int]]) -> None:
-        known = self._syns
+        known, since = self._syns, self._bulk.since
         for frame, key, number, place in syns:
             old = known.get(key)
-            if old is None or old[0] != number:
+            if old is None or old[0] != number or old[1] < since:
                 known[key] = (number, place, frame)
                 known.move_to_end(key)
         while len(known) > WAITING_LIMIT:
@@ -149,7 +153,7 @@ class OddPorts:
         wanted: dict[int, tuple[int, int, int]] = {}
         for key in [key for key in hits if key not in self._followed and key not in self._waiting]:
             old = self._syns.pop(key, None)
-            if old is None:
+            if old is None or old[1] < self._bulk.since:
                 continue
             if hits[key] - old[2] <= LOOKBACK_FRAMES:
                 wanted[key] = old
@@ -208,13 +212,27 @@ class OddPorts:
             src, dst = ends[0] * _MIX_TWO ^ ends[1], ends[2] * _MIX_TWO ^ ends[3]
         else:
             src, dst = (rows[:, at + n : at + n + 4].view("<u4")[:, 0][which].astype("<u8") for n in (0, 4))
-        keys: Keys = _mixed(src << 16 ^ sport) + _mixed(dst << 16 ^ dport)
+        keys: Keys = _mixed(src, sport) + _mixed(dst, dport)
         return keys
 
 
-def _mixed(numbers: Any) -> Any:
-    numbers = numbers * _MIX_ONE
+def _mixed(addresses: Any, ports: Any) -> Any:
+    numbers = (addresses ^ ports.astype("<u8") * _MIX_TWO) * _MIX_ONE
     return (numbers ^ numbers >> 29) * _MIX_TWO
+
+
+def _key(exact: bytes) -> int:
+    """Return the same number for the exact key of one connection."""
+    half, words = (len(exact) - 4) // 2, []
+    for at, port_at in ((0, -4), (half, -2)):
+        address = int.from_bytes(exact[at : at + 4], "little")
+        if half == 16:
+            high, low = (int.from_bytes(exact[at + n : at + n + 8], "little") for n in (0, 8))
+            address = high * _MIX_TWO & _WORD ^ low
+        port = int.from_bytes(exact[port_at : len(exact) + port_at + 2], "little")
+        number = (address ^ port * _MIX_TWO & _WORD) * _MIX_ONE & _WORD
+        words.append((number ^ number >> 29) * _MIX_TWO & _WORD)
+    return sum(words) & _WORD
 
 
 def _segment(  # noqa: PLR0917

@@ -74,7 +74,7 @@ class Records:
         order, self._scale, facts.resolution, head = MAGICS[data[:4]]
         self._data, self._facts = data, facts
         self.at = _FILE_HEADER_BYTES
-        self.newest = -1
+        self.since, self.newest = 0, -1
         self._link = Struct(order + "I").unpack_from(data, 20)[0] & _LINK_MASK
         announce(facts, self._link)
         self._limit = frame_limit(self._link)
@@ -92,6 +92,10 @@ class Records:
         for record in records(self._data, self._facts, at):
             return record[1] + record[2], record
         return len(self._data), None
+
+    def skip(self, at: int) -> tuple[int, int]:
+        """Return where the record behind the one at ``at`` is, and that this is one frame."""
+        return at + 16 + self._unpack(self._data, at)[2], 1
 
     def columns(self, block: Block, words: object, end: int) -> Columns:
         """Return what the heads say; ``end`` is where the octets end."""

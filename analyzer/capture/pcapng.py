@@ -6,6 +6,7 @@ Format: draft-ietf-opsawg-pcapng. Every block is type, length, body, length agai
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from math import ceil, log10
 from struct import Struct
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ _BLOCK_BYTES = 12  # type, length, length again
 _PACKET_BYTES = 20  # interface, time, two lengths
 _NO_LINK = -1
 _TRIES = 32
+_SAMPLE_BLOCKS = 256
 _LENGTH_LIMIT_BYTES = 1 << 28
 _UNTIMED = "frames without a time stamp (simple packet blocks) have that of the frame before them"
 _TS_LIMIT = 2**63 - 1
@@ -204,12 +206,29 @@ def _digits(resolution: int) -> int:
     return min(9, ceil((resolution & 0x7F) * log10(2)) if resolution & 0x80 else resolution)
 
 
+def regular(data: Data) -> bool:
+    """Tell whether the file begins with enhanced packet blocks: files of the older kinds are read the plain way."""
+    blocks, at, packets = _Blocks(data, Facts()), 0, 0
+    with suppress(DamageError):
+        for _ in range(_SAMPLE_BLOCKS):
+            if at >= len(data):
+                break
+            kind = blocks.order.block.unpack_from(data, at)[0] if at + 8 <= len(data) else 0
+            at, record = blocks.read(at)
+            if record is not None and kind != _ENHANCED:
+                return False
+            packets += record is not None
+    return packets > 0
+
+
 class Records:
     """The packet blocks as the bulk walk takes them, within one section and between two interface blocks."""
 
     def __init__(self, data: Data, facts: Facts) -> None:
         self._data = data
         self._blocks = _Blocks(data, facts)
+        self.since = 0
+        """Where the section begins."""
         self.newest = -1
         """Place of the latest packet block taken in bulk since the last one read the plain way; -1: none."""
         self.at = 0
@@ -220,7 +239,7 @@ class Records:
         import numpy as np
 
         sign = ">" if self._blocks.order is _BY_SIGN[">"] else "<"
-        self._known = self._blocks.order, len(self._blocks.interfaces)
+        self._known = len(self._blocks.interfaces)
         self._mark = _ENHANCED.to_bytes(4, "big" if sign == ">" else "little")
         self.chain = Chain(sign, 28, 4, 0, _BLOCK_BYTES + _PACKET_BYTES, self._guess)
         faces = self._blocks.interfaces or [_Interface(_NO_LINK, 0, 0, 1, 1, 0)]
@@ -238,9 +257,17 @@ class Records:
             self._blocks.read(self.newest)  # its time is what a frame without one inherits
             self.newest = -1
         found = self._blocks.read(at)
-        if self._known != (self._blocks.order, len(self._blocks.interfaces)) or self._data[at : at + 4] == MAGIC:
+        if self._data[at : at + 4] == MAGIC:
+            self.since = at
+            self._set_up()
+        elif self._known != len(self._blocks.interfaces):
             self._set_up()
         return found
+
+    def skip(self, at: int) -> tuple[int, int]:
+        """Return where the block behind the one at ``at``, of the same section, is; and how many frames this one is."""
+        kind, length = _block(self._data, at, self._blocks.order)
+        return at + length, int(kind in (_ENHANCED, _PACKET, _SIMPLE) or kind in _NUMBERED)
 
     def columns(self, block: Block, words: Any, end: int) -> Columns:
         """Return what the heads say; ``words`` are the 32 bits at every octet, ``end`` is where the octets end."""

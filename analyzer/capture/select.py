@@ -79,6 +79,8 @@ class Selection:
     def __init__(self, window: Window) -> None:
         self.followed: set[_Key] = set()
         self.waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self.fresh: list[_Key] | None = None
+        """Connections begun or followed since somebody who wants to know cleared it."""
         self._dismissed: OrderedDict[_Key, None] = OrderedDict()
         self._window = window
 
@@ -110,6 +112,8 @@ class Selection:
         back = _turned(key)
         self._dismissed.pop(key, None)
         self._dismissed.pop(back, None)
+        if self.fresh is not None:
+            self.fresh.append(key)
         self.waiting[key] = self.waiting[back] = _Waiting(key, back, frame, isn)
         if len(self.waiting) > 2 * WAITING_LIMIT:
             self._forget(next(iter(self.waiting.values())))
@@ -133,6 +137,8 @@ class Selection:
     def _follow(self, key: _Key, segments: list[Segment]) -> None:
         if len(self.followed) < 2 * FOLLOWED_LIMIT:
             self.followed.update((key, _turned(key)))
+            if self.fresh is not None:
+                self.fresh.append(key)
             self._window.add_late(segments)
 
     def _remember(self, segment: Segment, known: _Waiting) -> None:

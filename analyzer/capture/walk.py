@@ -72,7 +72,7 @@ class Walk:
 
     def _container(self, reader: Reader) -> pcap.Records | pcapng.Records | None:
         """Return the container as the bulk walk takes it; None when only the plain walk can read it."""
-        if reader is pcapng.records:
+        if reader is pcapng.records and pcapng.regular(self._data):
             return pcapng.Records(self._data, self.facts)
         return pcap.Records(self._data, self.facts) if reader is pcap.records and pcap.regular(self._data) else None
 

@@ -1,0 +1,102 @@
+"""The front door: 'mailscope FILE...' and 'report', plainly asked for, without loading what parses options.
+
+That costs more than reading a small capture. Whatever is not plain, and whatever goes wrong, is the whole command
+line's business (``cli``), which starts over.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from analyzer.report.result import Result
+
+YOUNG_OBJECTS = 100_000
+"""Objects made between two looks of the garbage collector: a run makes records that all stay, and few cycles."""
+
+
+class Asked(NamedTuple):
+    """A plain question."""
+
+    captures: list[Path]
+    style: str
+    """text or json."""
+    exit_zero: bool
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with its exit status."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start threads at once that nothing here uses
+    gc.set_threshold(YOUNG_OBJECTS, 50, 1000)
+    given = list(sys.argv[1:] if argv is None else argv)
+    asked = plain(given)
+    status = None if asked is None else _answered(asked)
+    if status is not None:
+        sys.exit(status)
+    from analyzer.cli import main as whole
+
+    whole(given)
+
+
+def plain(words: Sequence[str]) -> Asked | None:
+    """Return what is asked for when it is plain: existing files, '--format text' or 'json', '--exit-zero'."""
+    captures, style, exit_zero = [], "text", False
+    rest = iter(words[1:] if words[:1] == ["report"] else words)
+    for word in rest:
+        if word == "--format":
+            style = next(rest, "")
+        elif word == "--exit-zero":
+            exit_zero = True
+        elif word.startswith("-") or not {".", "/", os.sep} & set(word) or not Path(word).is_file():
+            return None  # a verb has neither dot nor slash in its name
+        else:
+            captures.append(Path(word))
+    return Asked(captures, style, exit_zero) if captures and style in {"text", "json"} else None
+
+
+def _answered(asked: Asked) -> int | None:
+    """Answer and return the exit status; None, with nothing printed, where the whole command line must look."""
+    with suppress(Exception):
+        from analyzer.analysis import read
+        from analyzer.report.result import UNREADABLE_STATES
+
+        result = read(*asked.captures, strict=False, hashed=asked.style == "json").result
+        if not any(seen.state in UNREADABLE_STATES for seen in result.captures):
+            screen = _screen(result, asked.style)
+            write(screen)
+            return 0 if asked.exit_zero else result.exit_status
+    return None
+
+
+def _screen(result: Result, style: str) -> bytes:
+    """Return the answer as octets."""
+    from analyzer.report import RENDERERS
+
+    if style == "text" and sys.stdout.isatty():
+        from analyzer.report.terminal import console_for, show
+
+        console = console_for()
+        with console.capture() as shown:
+            show(result, console)
+        return shown.get().encode("utf-8", "replace")
+    return RENDERERS[".txt" if style == "text" else f".{style}"](result)
+
+
+def write(octets: bytes) -> None:
+    """Write UTF-8 to standard output, whatever the locale says."""
+    stream = getattr(sys.stdout, "buffer", None)
+    try:
+        if stream is None:  # a replaced standard output that takes text only
+            sys.stdout.write(octets.decode())
+            return
+        sys.stdout.flush()
+        stream.write(octets)
+        stream.flush()
+    except BrokenPipeError:  # the reader has gone: nothing is left to say, not at the exit either, and that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
