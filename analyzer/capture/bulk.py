@@ -228,7 +228,7 @@ class Bulk:
         self._frame += found.total
         if found.total:
             last = max(int(block.at[block.valid].max()) for block in found.blocks if block.valid.any())
-            self._container.newest = region.origin + last
+            self._container.passed(region.origin + last)
         if self._odd_ports is not None:
             self._odd_ports.settle()
 

@@ -36,6 +36,9 @@ SEARCH_BYTES = 1 << 17
 LEAST_LANES = 64
 """Fewer lanes are slower than one record after the other."""
 
+MISSES_LIMIT = 16
+"""Vain searches for a start, being half of all, after which no more are made: the records do not look like the last one."""
+
 STRAY_FACTOR = 8
 """Times the expected number of steps after which a lane that has not arrived is given up: it reads no records."""
 
@@ -133,8 +136,14 @@ class Lanes:
         """Yield places that look like records, ascending, about evenly apart."""
         step = max((end - start) // lanes, ROW_BYTES)
         guess, data, last = chain.guess, self._data, start
+        reach, missed = min(2 * step, SEARCH_BYTES), 0
         for place in range(start + step, end, step):
-            found = guess(data, place, min(place + SEARCH_BYTES, end)) if place > last else -1
+            if place <= last:
+                continue
+            found = guess(data, place, min(place + reach, end))
+            missed += found < 0
+            if missed > MISSES_LIMIT and missed * 2 > lanes:
+                return
             if found > last:
                 last = found
                 yield found

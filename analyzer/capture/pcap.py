@@ -74,14 +74,18 @@ class Records:
         order, self._scale, facts.resolution, head = MAGICS[data[:4]]
         self._data, self._facts = data, facts
         self.at = _FILE_HEADER_BYTES
-        self.since, self.newest = 0, -1
+        self.since = 0
         self._link = Struct(order + "I").unpack_from(data, 20)[0] & _LINK_MASK
         announce(facts, self._link)
         self._limit = frame_limit(self._link)
         self._unpack = Struct(order + "IIII").unpack_from
         self._mark_at = 2 if order == "<" else 0
-        self._mark = data[self.at + self._mark_at : self.at + self._mark_at + 2]
+        self.passed(self.at)
         self.chain = Chain(order, head, 8, head, head, self._guess)
+
+    def passed(self, at: int) -> None:
+        """Take note that records were taken in bulk up to the one at ``at``: its time is what the next ones look like."""
+        self._mark = self._data[at + self._mark_at : at + self._mark_at + 2]
 
     def step(self, at: int) -> tuple[int, Record | None]:
         """Read one record the plain way; return where the next one is.
@@ -106,7 +110,7 @@ class Records:
         return Columns(heads[:, 0] * NS_PER_S + heads[:, 1] * self._scale, sizes, wires, self._link, odd)
 
     def _guess(self, data: Data, start: int, stop: int) -> int:
-        """Look for the upper half of the first record's seconds, which changes every 18 hours."""
+        """Look for the upper half of the last record's seconds, which changes every 18 hours."""
         for _ in range(_TRIES):
             start = data.find(self._mark, start + self._mark_at, stop) - self._mark_at
             if start < 0:

@@ -229,7 +229,7 @@ class Records:
         self._blocks = _Blocks(data, facts)
         self.since = 0
         """Where the section begins."""
-        self.newest = -1
+        self._newest = -1
         """Place of the latest packet block taken in bulk since the last one read the plain way; -1: none."""
         self.at = 0
         self._set_up()
@@ -247,15 +247,19 @@ class Records:
         links = {face.link for face in faces}
         self._link = links.pop() if len(links) == 1 else None
 
+    def passed(self, at: int) -> None:
+        """Take note that packet blocks were taken in bulk up to the one at ``at``."""
+        self._newest = at
+
     def step(self, at: int) -> tuple[int, Record | None]:
         """Read one block the plain way; return where the next one is.
 
         Raises:
             DamageError: see :func:`records`.
         """
-        if self.newest >= 0:
-            self._blocks.read(self.newest)  # its time is what a frame without one inherits
-            self.newest = -1
+        if self._newest >= 0:
+            self._blocks.read(self._newest)  # its time is what a frame without one inherits
+            self._newest = -1
         found = self._blocks.read(at)
         if self._data[at : at + 4] == MAGIC:
             self.since = at
