@@ -33,6 +33,9 @@ STRETCH_BYTES = 32 << 20
 STRETCH_RECORDS = 65_536
 """Records looked at together, about: their heads take 7 MB."""
 
+CUTS_LIMIT = 64
+"""Stretches cut short in a row, after which packets between such blocks are read the plain way, too."""
+
 ODD_RUN_LIMIT = 1 << 14
 """Blocks read the plain way in a row, at most, before lanes are tried again."""
 
@@ -84,7 +87,7 @@ class Bulk:
         self._np, self._walk, self._container, self._data = np, walk, container, data
         self.base = container.chain.head
         self._chooser = Chooser(walk.ports, self.base)
-        self._frame, self._here, self._odd_run = 0, 0, 1
+        self._frame, self._here, self._odd_run, self._cuts = 0, 0, 1, 0
         self._regions: list[Region] = []
         self._span, self._mean = LEAST_STRETCH_BYTES, 0.0
         self._first, self._last = 1 << 64, -1
@@ -143,7 +146,8 @@ class Bulk:
             self._mean = (found.after - start) / max(found.total, 1)
             self._span = min(2 * self._span, STRETCH_BYTES, max(int(self._mean * STRETCH_RECORDS), LEAST_STRETCH_BYTES))
             return found.after
-        self._odd_run = min(2 * self._odd_run, ODD_RUN_LIMIT) if cut - start < LEAST_STRETCH_BYTES // 8 else 1
+        self._cuts = self._cuts + 1 if cut - start < LEAST_STRETCH_BYTES // 8 else 0
+        self._odd_run = min(2 * self._odd_run, ODD_RUN_LIMIT) if self._cuts > CUTS_LIMIT else 1
         return self._step(region.origin + cut) - region.origin
 
     def _step(self, at: int) -> int:
