@@ -20,6 +20,8 @@ from analyzer.sessions.session import Session
 
 SESSIONS_NAMED = 200
 """Sessions a finding lists; a retry loop makes thousands that all say the same."""
+APART_S = 900.0
+"""Seconds between two captures from which on they show different incidents."""
 RESTART_S = 120.0
 """Seconds around a restart in which closed ports and cut logins are its consequence, not findings of their own."""
 
@@ -32,15 +34,32 @@ _ORDER = {v: n for n, v in enumerate(Verdict)}
 def judge(scene: Scene) -> tuple[Finding, ...]:
     """Return the findings about a scene, best first.
 
-    Each protocol is a scene of its own: servers count IMAP, POP3 and SMTP connections apart.
+    Each protocol is a scene of its own: servers count IMAP, POP3 and SMTP connections apart. So are captures of different
+    times: what was open last week limits nobody today.
     """
-    scenes: dict[str | None, list[Session]] = defaultdict(list)
+    when = _times(scene.sessions)
+    scenes: dict[tuple[str | None, int], list[Session]] = defaultdict(list)
     for s in scene.sessions:
-        scenes[s.protocol].append(s)
+        scenes[s.protocol, when[s.capture]].append(s)
     found = [
         f for sessions in scenes.values() for dispute in disputes(Scene(sessions, scene.known)) for f in _judge(dispute)
     ]
     return tuple(sorted(_consistent(found), key=_rank))
+
+
+def _times(sessions: Iterable[Session]) -> dict[str, int]:
+    """Number the times captures belong to: those that overlap, or follow each other closely, belong to one."""
+    spans: dict[str, tuple[int, int]] = {}
+    for s in sessions:
+        start, end = spans.get(s.capture, (s.start, s.end))
+        spans[s.capture] = min(start, s.start), max(end, s.end)
+    number, until, found = 0, None, {}
+    for capture, (start, end) in sorted(spans.items(), key=lambda item: item[1]):
+        if until is not None and start - until > APART_S * NS_PER_S:
+            number += 1
+        until = max(until or end, end)
+        found[capture] = number
+    return found
 
 
 def _judge(dispute: Dispute) -> Iterable[Finding]:

@@ -11,7 +11,7 @@ from analyzer.rules import CLAIMS, Evidence, Verdict, engine, load_rules
 from analyzer.rules.rule import Question
 from analyzer.rules.weigh import THROTTLING
 from analyzer.sessions.session import Session
-from tests.records import ACCOUNT, SERVER, full_house, ns, one_pc
+from tests.records import ACCOUNT, SERVER, full_house, ns, one_pc, refused
 from tests.rules.stories import CASES, A, B, bye, complaint, ended, findings, no, ok, silent, unanswered
 
 
@@ -135,6 +135,16 @@ def test_a_limit_in_the_words_is_told() -> None:
 def test_what_you_said_is_told() -> None:
     (found,) = findings(one_pc(), others_working=True)
     assert "others-working" in found.summary
+
+
+def test_captures_of_different_days_are_judged_apart() -> None:
+    """Refusals of last month with nothing open must not speak against today's full house, nor be proved by it."""
+    day = 86_400.0
+    old = tuple(refused(f"C{900 + n}", at_s=n - 30 * day, capture="old.pcap", client="192.0.2.200") for n in range(5))
+    found = findings((*old, *full_house(agents=12)))
+    assert sorted((f.verdict in CLAIMS, f.facts["refused"] == 5) for f in found) == [(False, True), (True, False)]
+    near = tuple(replace(s, capture="near.pcap") for s in full_house(agents=12)[:1])
+    assert len(findings((*near, *full_house(agents=12)))) == 1
 
 
 def test_a_suspicion_says_what_would_settle_it_and_a_claim_does_not() -> None:
