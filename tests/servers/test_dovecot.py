@@ -118,9 +118,7 @@ def test_the_limit_of_a_real_dovecot_is_confirmed(program: Find, dovecot: int, f
         assert another
         for client in (*inside, another):
             client.logout()
-    import shutil
 
-    shutil.copy(path, "/tmp/w/dv.pcap")
     result = judged(path, dovecot)
     assert claims(result) == [("confirmed", "per_user_connection_limit")]
     assert result.findings[0].facts["limit"] == LIMIT
