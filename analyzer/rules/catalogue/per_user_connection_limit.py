@@ -11,8 +11,11 @@ What would refute it
     A refusal with fewer sessions open than an acceptance had; nobody accepted again although the number fell; the
     refused secret is not the one that works; all accounts refused alike.
 Evidence
-    words, reversal (the same secret accepted, refused, accepted), plateau, height, edge (of two connections started
-    together one came in), refill, and against: below, none open, other secret, all accounts.
+    words; plateau (refusals only with more sessions open than any acceptance had, seen at the server); back (the same
+    secret, or the same host, let in again after refusals; by how often); release (let in as soon as another session
+    closed); edge (of two connections started together one came in); height; cadence; what you said with --known; and
+    against: below, none open, another secret is the good one, never here. One PC alone decides nothing: an outage looks
+    the same from there.
 Sources
     Cisco TAC note 117589; Microsoft: Set-ImapSettings; Dovecot mail_max_userip_connections; Cyrus maxlogins_per_user.
 """
