@@ -64,10 +64,9 @@ def _answered(asked: Asked) -> int | None:
     """Answer and return the exit status; None, with nothing printed, where the whole command line must look."""
     with suppress(Exception):
         from analyzer.analysis import read
-        from analyzer.report.result import UNREADABLE_STATES
 
         result = read(*asked.captures, strict=False, hashed=asked.style == "json").result
-        if not any(seen.state in UNREADABLE_STATES for seen in result.captures):
+        if not any(seen.unread for seen in result.captures):
             screen = _screen(result, asked.style)
             write(screen)
             return 0 if asked.exit_zero else result.exit_status

@@ -343,3 +343,11 @@ def test_an_encrypted_archive_needs_a_password(run: Run, tmp_path: Path) -> None
     path.write_bytes(b"Salted__" + bytes(100))
     ended = run("report", path, "--format", "json")
     assert (ended.status, json.loads(ended.out)["captures"][0]["state"]) == (3, "password_needed")
+
+
+def test_an_empty_file_is_one_sentence_at_the_front_door_too(tmp_path: Path) -> None:
+    path = tmp_path / "empty.pcap"
+    path.touch()
+    ended = subprocess.run([sys.executable, "-m", "analyzer", str(path)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "empty.pcap: the file is empty" in ended.stderr
