@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -356,7 +355,7 @@ def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:
     if not ns:
         return seen
     text = f"its clock is {abs(ns) / NS_PER_S:.3f} s {'ahead of' if ns > 0 else 'behind'} the first capture's; times were set alike"
-    return replace(seen, warnings=(*seen.warnings, text))
+    return seen._replace(warnings=(*seen.warnings, text))
 
 
 def _logins(sessions: Iterable[Session]) -> Iterator[Login]:

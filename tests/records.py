@@ -10,7 +10,6 @@ Times are seconds after ``BASE`` in the arguments and ns since the epoch in the 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -309,4 +308,4 @@ def result(
 
 def changed(record: Any, **changes: Any) -> Any:
     """Return a copy of a record with other values."""
-    return dataclasses.replace(record, **changes)
+    return record._replace(**changes)

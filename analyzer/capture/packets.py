@@ -7,7 +7,6 @@ The floors above see only this file. How the columns are made (a plain loop, arr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -63,7 +62,6 @@ class Unreachable(NamedTuple):
     """'net', 'host', 'port', 'prohibited', 'fragmentation', 'other'."""
 
 
-@dataclass(slots=True)
 class Packets:
     """One window: equal-length columns, one row per kept TCP packet, and the buffer the payloads lie in."""
 
@@ -72,7 +70,16 @@ class Packets:
     """Canonical text of each address; grows from window to window, indexes stay valid."""
     columns: tuple[Sequence[int], ...]
     """In the order of :class:`Row`'s fields."""
-    unreachable: Sequence[Unreachable] = ()
+    unreachable: Sequence[Unreachable]
+
+    def __init__(
+        self,
+        buffer: bytes | bytearray | memoryview,
+        addresses: Sequence[str],
+        columns: tuple[Sequence[int], ...],
+        unreachable: Sequence[Unreachable] = (),
+    ) -> None:
+        self.buffer, self.addresses, self.columns, self.unreachable = buffer, addresses, columns, unreachable
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -92,13 +99,12 @@ class Stopped(NamedTuple):
     reason: str
 
 
-@dataclass(slots=True)
 class Facts:
     """What is true of a capture as a whole; complete once its last window was read."""
 
     format: str = ""
     """'pcap', 'pcapng', 'tshark', with ' (gzip)' behind it when packed."""
-    link_types: list[str] = field(default_factory=list)
+    link_types: list[str]
     """Names in order of appearance, such as 'ethernet', 'linux_sll2', 'raw_ip', 'null'."""
     packets: int = 0
     """All frames in the file, mail or not."""
@@ -111,8 +117,16 @@ class Facts:
     """Kept mail packets that the snap length cut."""
     resolution: int = 6
     """Decimal digits of the capture's own clock: 6 for microseconds, 9 for nanoseconds."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
     """Oddities worth a sentence in the report."""
+
+    def __init__(self, *, format: str = "", warnings: list[str] | None = None) -> None:  # noqa: A002
+        self.format, self.link_types, self.warnings = format, [], [] if warnings is None else warnings
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Facts) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Capture(Protocol):

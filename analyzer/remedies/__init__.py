@@ -10,13 +10,12 @@ it and who says so; :func:`lint` refuses an entry without those. ``{names}`` in 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from analyzer.errors import RuleError
 from analyzer.remedies.capacity import PER_AGENT, SERVICE, Capacity, plan
@@ -35,8 +34,7 @@ _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _SERVER = re.compile(r"([a-z]+)(?:[-_ ](\d{4}|online|se)\b)?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
+class Remedy(NamedTuple):
     """One way to cure one cause on one product."""
 
     id: str
@@ -212,4 +210,4 @@ def _filled(remedy: Remedy, capacity: Capacity | None, facts: Mapping[str, float
 
     texts = {key: put(getattr(remedy, key)) for key in _TEXTS}
     lists = {key: tuple(put(x) for x in getattr(remedy, key)) for key in _LISTS}
-    return dataclasses.replace(remedy, **texts, **lists, capacity=capacity)  # type: ignore[arg-type]  # as in _remedy
+    return remedy._replace(**texts, **lists, capacity=capacity)  # type: ignore[arg-type]  # as in _remedy

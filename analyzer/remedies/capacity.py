@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PER_AGENT = 2
 """IMAP connections of one logged-in Cisco Agent Desktop (Cisco technote 117589)."""
@@ -12,8 +12,7 @@ RESERVE_PERCENT = 25
 """On top of what is needed: half-open sessions of a crashed PC keep their place until the server's time-out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(NamedTuple):
     """What a number of agents needs of a per-user connection limit."""
 
     agents: int

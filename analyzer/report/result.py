@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from analyzer.remedies import Remedy
@@ -28,8 +27,7 @@ class Conclusion(NamedTuple):
     title: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What was read and what was concluded, in the order it is shown."""
 
     captures: tuple[CaptureSeen, ...]
@@ -73,7 +71,7 @@ class Result:
 
     def with_findings(self, findings: tuple[Finding, ...], remedies: tuple[Remedy, ...] = ()) -> Result:
         """Return the same result with these findings."""
-        return replace(self, findings=findings, remedies=remedies)
+        return self._replace(findings=findings, remedies=remedies)
 
     def _nothing(self) -> Conclusion:
         mail = [x for x in self.sessions if x.outcome is not Outcome.UNSEEN]

@@ -6,7 +6,7 @@ Read by the rules about limits that strike before anybody has said who he is.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.scene import Dispute
@@ -14,8 +14,7 @@ from analyzer.sessions.concurrency import Span, steps
 from analyzer.sessions.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
+class Crowd(NamedTuple):
     """How refusals at the greeting stand to the connections open at that time."""
 
     total: Standing

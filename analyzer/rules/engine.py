@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from analyzer.at import NS_PER_S
 from analyzer.rules.finding import CLAIMS, Evidence, Finding, Subject, Verdict
@@ -104,7 +103,7 @@ def _finding(
     rivals = {cause: strongest(said) for cause, said in testimony.items() if cause != weighed.cause}
     # Only what refutes a real rival is worth reading: a cause that nothing spoke for needs no refutation.
     against = [
-        replace(e, text=f"{NAMES.get(cause, cause)}: {e.text}")
+        e._replace(text=f"{NAMES.get(cause, cause)}: {e.text}")
         for cause, said in rivals.items()
         if any(x.weight_db > 0 for x in said)
         for e in said
@@ -138,7 +137,7 @@ def _rivals_refuted(against: Sequence[Evidence]) -> list[Evidence]:
     """Return what speaks against the rivals, once each, as facts that carry no weight for the cause itself."""
     seen: dict[str, Evidence] = {}
     for item in sorted(against, key=lambda e: e.weight_db):
-        seen.setdefault(item.text, replace(item, weight_db=0.0, decisive=False))
+        seen.setdefault(item.text, item._replace(weight_db=0.0, decisive=False))
     return list(seen.values())
 
 
@@ -231,9 +230,8 @@ def _one(group: list[Finding]) -> Finding:
     accounts = tuple(dict.fromkeys(a for f in group for a in f.subject.accounts))
     refused = sum(int(f.facts.get("refused", 0)) for f in group)
     name = best.title.partition(":")[0]
-    return replace(
-        best,
-        subject=replace(best.subject, accounts=accounts),
+    return best._replace(
+        subject=best.subject._replace(accounts=accounts),
         start=min(f.start for f in group),
         end=max(f.end for f in group),
         title=f"{name}: {len(accounts)} accounts on {best.subject.server}, {refused} logins refused",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -29,8 +30,7 @@ class FrameRef(NamedTuple):
     frame: int
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One fact for or against one cause."""
 
     text: str
@@ -49,8 +49,7 @@ class Evidence:
     """RFC, vendor document, or what the engineer said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """Whom a finding is about; empty means not tied to one."""
 
     accounts: tuple[str, ...] = ()
@@ -66,8 +65,7 @@ class Candidate(NamedTuple):
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What the engine concluded about one subject."""
 
     rule: str
@@ -98,5 +96,5 @@ class Finding:
     """ids of remedies."""
     sessions: tuple[tuple[str, str], ...] = ()
     """(capture, uid) of the sessions that show it, at most 200."""
-    facts: dict[str, float | int | str] = field(default_factory=dict)
+    facts: Mapping[str, float | int | str] = MappingProxyType({})
     """Numbers a remedy or chart needs: 'limit', 'clients', 'per_client', 'refused', 'accepted', 'peak'."""

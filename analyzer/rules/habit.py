@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import NamedTuple
 
 from analyzer.errors import RuleError
 from analyzer.rules.finding import Evidence, Finding, FrameRef, Subject, Verdict
@@ -22,8 +22,7 @@ SESSIONS_NAMED = 200
 """Sessions a warning lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """One habit as it was seen at one server."""
 
     title: str
@@ -38,8 +37,7 @@ class Sight:
     verdict: Verdict = Verdict.CONFIRMED
 
 
-@dataclass(frozen=True, slots=True)
-class Habit:
+class Habit(NamedTuple):
     """Something clients, servers or the network do that is worth a warning."""
 
     id: str

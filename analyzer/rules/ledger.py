@@ -8,9 +8,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from operator import itemgetter
+from typing import NamedTuple
 
 from analyzer.at import NS_PER_S
 from analyzer.rules.plateau import Standing, standing
@@ -37,8 +37,7 @@ def decided_ts(login: Login) -> int:
     return login.decided.ts if login.decided else login.at.ts
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(NamedTuple):
     """Facts of one login dispute; built once by :func:`ledger`."""
 
     dispute: Dispute
@@ -51,15 +50,15 @@ class Ledger:
     standing: Standing
     witnesses: frozenset[str]
     """Hosts accepted at least once: their credentials were good at some time."""
-    reversals: list[tuple[Login, Login, Login]] = field(default_factory=list)
+    reversals: list[tuple[Login, Login, Login]]
     """(accepted, refused, accepted) with one and the same secret, in this order, within the window."""
-    kept: list[tuple[Login, Login]] = field(default_factory=list)
+    kept: list[tuple[Login, Login]]
     """(accepted, refused later) with one and the same secret."""
-    regained: list[tuple[Login, Login]] = field(default_factory=list)
+    regained: list[tuple[Login, Login]]
     """(refused, accepted later) with one and the same secret."""
-    strange: list[Refusal] = field(default_factory=list)
+    strange: list[Refusal]
     """Refusals whose secret was accepted nowhere, while another secret was."""
-    corrected: list[tuple[Login, Login]] = field(default_factory=list)
+    corrected: list[tuple[Login, Login]]
     """(refused, accepted later by the same host with another secret)."""
 
     @property
@@ -177,6 +176,11 @@ def ledger(dispute: Dispute) -> Ledger:
             unsure=dispute.scene.unsure(dispute.server),
         ),
         witnesses=frozenset(host_of(x) for x in dispute.accepted),
+        reversals=[],
+        kept=[],
+        regained=[],
+        strange=[],
+        corrected=[],
     )
     _compare_secrets(result)
     return result

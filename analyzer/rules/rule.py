@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.errors import RuleError
 from analyzer.rules.finding import Evidence, FrameRef
@@ -23,16 +22,14 @@ FRAMES_SHOWN = 50
 """Frames listed with one piece of evidence; more would hide the proof instead of showing it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a rule is asked: a dispute, and for logins the ledger all rules share."""
 
     dispute: Dispute
     ledger: Ledger | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule testifies for or against one cause; the engine judges."""
 
     id: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -22,8 +21,7 @@ from analyzer.sessions.names import Names, names
 from analyzer.sessions.session import Login, LoginOutcome, Outcome, Session
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What the engineer knows from elsewhere and said with ``--known``."""
 
     credentials_verified: bool = False
@@ -54,20 +52,25 @@ class Refusal(NamedTuple):
         return FrameRef(self.session.capture, self.at.frame)
 
 
-@dataclass(slots=True)
 class Dispute:
     """One question, with everything said about it in the captures."""
 
-    kind: str
-    """login, greeting, mailbox, connect, silence, ending, reset."""
-    scene: Scene
-    server: str
-    account: str | None
-    refusals: list[Refusal]
-    accepted: list[Login] = field(default_factory=list)
-    """Accepted logins of the account on the server, by time."""
-    _signature: Signature | None = None
-    _clients: tuple[str, ...] = ()
+    def __init__(  # noqa: PLR0917
+        self,
+        kind: str,
+        scene: Scene,
+        server: str,
+        account: str | None,
+        refusals: list[Refusal],
+        accepted: Sequence[Login] = (),
+    ) -> None:
+        self.kind = kind
+        """login, greeting, mailbox, connect, silence, ending, reset."""
+        self.scene, self.server, self.account, self.refusals = scene, server, account, refusals
+        self.accepted = list(accepted)
+        """Accepted logins of the account on the server, by time."""
+        self._signature: Signature | None = None
+        self._clients: tuple[str, ...] = ()
 
     @property
     def signature(self) -> Signature:
@@ -105,29 +108,22 @@ class Dispute:
         return next((n for r in self.refusals if (n := limit_in(r.text, r.signature)) is not None), None)
 
 
-@dataclass(slots=True)
 class Scene:
     """All sessions of a case."""
 
-    sessions: Sequence[Session]
-    known: Known = field(default_factory=Known)
-    names: Names = field(init=False)
-    """Which spellings are one account."""
-    _by_server: dict[str, list[Session]] = field(init=False)
-    _by_account: dict[tuple[str, str | None], list[Session]] = field(init=False)
-    _by_client: dict[tuple[str, str], list[Session]] = field(init=False)
-    _accounts: dict[str, set[str]] = field(init=False)
-    _hosts: dict[str, set[str]] = field(init=False)
-    _unsure: dict[str, int] = field(init=False)
-    _crowds: dict[tuple[str, str], int] = field(init=False)
-    _welcome: dict[str, list[tuple[Session, Login]]] = field(init=False)
-    _decided: dict[str, list[tuple[int, Login]]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.names = names(self.logins)
-        self._by_server, self._by_account, self._accounts = defaultdict(list), defaultdict(list), defaultdict(set)
-        self._by_client, self._hosts, self._unsure, self._crowds = defaultdict(list), defaultdict(set), Counter(), {}
-        self._welcome, self._decided = defaultdict(list), defaultdict(list)
+    def __init__(self, sessions: Sequence[Session], known: Known | None = None) -> None:
+        self.sessions, self.known = sessions, known or Known()
+        self.names: Names = names(self.logins)
+        """Which spellings are one account."""
+        self._by_server: dict[str, list[Session]] = defaultdict(list)
+        self._by_account: dict[tuple[str, str | None], list[Session]] = defaultdict(list)
+        self._by_client: dict[tuple[str, str], list[Session]] = defaultdict(list)
+        self._accounts: dict[str, set[str]] = defaultdict(set)
+        self._hosts: dict[str, set[str]] = defaultdict(set)
+        self._unsure: dict[str, int] = Counter()
+        self._crowds: dict[tuple[str, str], int] = {}
+        self._welcome: dict[str, list[tuple[Session, Login]]] = defaultdict(list)
+        self._decided: dict[str, list[tuple[int, Login]]] = defaultdict(list)
         for login in self.logins:
             if (account := self.names.of(login)) is not None:
                 self._accounts[login.server].add(account)

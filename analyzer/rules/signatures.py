@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from analyzer.errors import RuleError
 
@@ -44,8 +43,7 @@ CAUSES = frozenset(
 """Every cause of the output contract."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """One phrase of a server and its meaning."""
 
     id: str

@@ -7,7 +7,7 @@ One kind of fact counts once: a thousand identical refusals weigh as much as one
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from analyzer.rules.finding import Candidate, Evidence, Verdict
 
@@ -22,8 +22,7 @@ THROTTLING = frozenset({"per_user_connection_limit", "per_ip_connection_limit", 
 """Causes that need an acceptance, explicit words or outside knowledge before they may be claimed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
+class Weighed(NamedTuple):
     """The judgement on one dispute."""
 
     cause: str

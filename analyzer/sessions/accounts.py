@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from analyzer.sessions.concurrency import account_of, spans, steps
 from analyzer.sessions.names import names
 from analyzer.sessions.session import Login, Session
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """One account on one server, in this view."""
 
     account: str

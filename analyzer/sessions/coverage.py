@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from analyzer.capture.packets import Facts, Stopped
@@ -19,8 +18,7 @@ class Quality(NamedTuple):
     """Why it is not an A."""
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureSeen:
+class CaptureSeen(NamedTuple):
     """One input file, as far as it could be read."""
 
     name: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from statistics import median_low
 from typing import NamedTuple
 
@@ -118,9 +117,8 @@ def _ahead(one: Session, other: Session) -> int | None:
 def _shifted(s: Session, ns: int) -> Session:
     if not ns:
         return s
-    logins = tuple(replace(x, at=_back(x.at, ns), decided=x.decided and _back(x.decided, ns)) for x in s.logins)
-    return replace(
-        s,
+    logins = tuple(x._replace(at=_back(x.at, ns), decided=x.decided and _back(x.decided, ns)) for x in s.logins)
+    return s._replace(
         start=s.start - ns,
         end=s.end - ns,
         opened=None if s.opened is None else s.opened - ns,

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from analyzer.sessions.session import Login
 
 
-@dataclass(slots=True)
 class Names:
     """Maps what logins offered to the account it counts as."""
 
-    _spoken: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    _asked: dict[tuple[str, str | None, str], str] = field(default_factory=dict)
-    """The same by the spelling as it was offered: a login is asked for many times."""
+    def __init__(self, spoken: dict[tuple[str, str, str], str]) -> None:
+        self._spoken = spoken
+        self._asked: dict[tuple[str, str | None, str], str] = {}  # by the spelling offered: asked for many times
 
     def of(self, login: Login) -> str | None:
         """Return the display name of the login's account, or None when the login showed none."""
@@ -48,15 +46,15 @@ def names(logins: Iterable[Login]) -> Names:
         user = spelling[2].partition("@")[0]
         counted[login.server, user][spelling] += 1
         shown.setdefault(spelling, login.account)
-    result = Names()
+    spoken: dict[tuple[str, str, str], str] = {}
     for spellings in counted.values():
         netbios = {domain for _, domain, account in spellings if domain and "@" not in account}
         dns = {account.partition("@")[2] for _, _, account in spellings if "@" in account}
         alone = len(netbios) <= 1 and len(dns) <= 1
         best = max(spellings, key=lambda s: (spellings[s], s))
         for spelling in spellings:
-            result._spoken[spelling] = shown[best] if alone else _full(spelling, shown[spelling])  # noqa: SLF001
-    return result
+            spoken[spelling] = shown[best] if alone else _full(spelling, shown[spelling])
+    return Names(spoken)
 
 
 def _full(spelling: tuple[str, str, str], account: str) -> str:

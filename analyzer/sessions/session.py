@@ -6,7 +6,6 @@ documentation everywhere: ``mailscope fields``, tables, schema.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -48,8 +47,7 @@ class Complaint(NamedTuple):
     after_login: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """One authentication exchange; a session may hold several."""
 
     capture: str
@@ -90,8 +88,7 @@ class Login:
     """What the server called itself in an NTLM challenge."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """One TCP connection that spoke, or tried to speak, mail."""
 
     capture: str

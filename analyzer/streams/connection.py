@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from analyzer.at import At, Side
@@ -20,7 +19,6 @@ class Chunk(NamedTuple):
     """Octets of this side missing from the capture just before ``data``."""
 
 
-@dataclass(slots=True)
 class Connection:
     """One TCP connection; its counts are complete once it has ended."""
 
@@ -81,6 +79,22 @@ class Connection:
     """TTL of the server's SYN/ACK (else of its first packet), to know a middlebox's RST by."""
     reset_ttl: int | None = None
     """TTL of the first RST."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        uid: str,
+        client: str,
+        client_port: int,
+        server: str,
+        server_port: int,
+        client_known: str,
+        frame: int,
+        ts: int,
+    ) -> None:
+        self.uid, self.client, self.client_port, self.server, self.server_port = (
+            uid, client, client_port, server, server_port,
+        )  # fmt: skip
+        self.client_known, self.first_frame, self.start = client_known, frame, ts
 
 
 class Listener(Protocol):

@@ -162,14 +162,7 @@ class _Flows:
         source, port, target, target_port = client
         first = rows[0]
         connection = Connection(
-            uid=uid,
-            client=self.addresses[source],
-            client_port=port,
-            server=self.addresses[target],
-            server_port=target_port,
-            client_known=how,
-            first_frame=first[0],
-            start=first[1],
+            uid, self.addresses[source], port, self.addresses[target], target_port, how, first[0], first[1]
         )
         track = Track(connection, self.listen(connection), (client, (target, target_port, source, port)))
         self.tracks[uid] = track

@@ -1,7 +1,6 @@
 """The engine: isolates a failing rule, orders, merges, and lets a restart explain its consequences."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -23,7 +22,7 @@ def _broken(_: Question) -> Iterator[Evidence]:
 @pytest.fixture
 def broken_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rule about wrong passwords raises."""
-    rules = tuple(replace(r, check=_broken) if r.cause == "bad_credentials" else r for r in load_rules())
+    rules = tuple(r._replace(check=_broken) if r.cause == "bad_credentials" else r for r in load_rules())
     monkeypatch.setattr(engine, "load_rules", lambda: rules)
 
 
@@ -143,7 +142,7 @@ def test_captures_of_different_days_are_judged_apart() -> None:
     old = tuple(refused(f"C{900 + n}", at_s=n - 30 * day, capture="old.pcap", client="192.0.2.200") for n in range(5))
     found = findings((*old, *full_house(agents=12)))
     assert sorted((f.verdict in CLAIMS, f.facts["refused"] == 5) for f in found) == [(False, True), (True, False)]
-    near = tuple(replace(s, capture="near.pcap") for s in full_house(agents=12)[:1])
+    near = tuple(s._replace(capture="near.pcap") for s in full_house(agents=12)[:1])
     assert len(findings((*near, *full_house(agents=12)))) == 1
 
 

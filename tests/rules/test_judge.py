@@ -322,13 +322,12 @@ def test_words_that_name_no_limit_never_claim_one(words: tuple[str, str | None, 
 
 def test_a_fallback_after_the_real_word_is_no_second_question() -> None:
     """A client that is told why tries another mechanism, which must fail."""
-    from dataclasses import replace
 
     from tests.records import login
 
     first = told(1, 0.0, "Too many simultaneous connections", code="ALERT")
     second = login("C1", at_s=0.5, frame=120, outcome="refused", text="Invalid credentials", mechanism="XOAUTH2")
-    found = only((replace(first, logins=(*first.logins, second)),))
+    found = only((first._replace(logins=(*first.logins, second)),))
     assert (found.cause, found.verdict) == (LIMIT, CONFIRMED)
 
 

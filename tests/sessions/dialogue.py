@@ -30,7 +30,13 @@ def connection(*, syn: bool = True, ended: Side | None = C, steps: int = 30, **c
         "syn_at": at(0) if syn else None, "syn_count": int(syn), "established_at": at(1) if syn else None,
         "fin_by": ended, "fin_at": None if ended is None else at(steps - 1),
     }  # fmt: skip
-    return Connection(**(given | changes))  # type: ignore[arg-type]
+    given |= changes
+    made = Connection(
+        "C1", str(given["client"]), 50_001, str(given["server"]), 143, str(given["client_known"]), 1, START
+    )
+    for name, value in given.items():
+        setattr(made, name, value)
+    return made
 
 
 def converse(

@@ -67,11 +67,10 @@ def test_an_unseen_account_has_a_line_of_its_own() -> None:
 
 
 def test_the_account_is_that_of_the_accepted_login() -> None:
-    from dataclasses import replace
 
     first, second = session("C1", account="right"), session("C1", account="other")
-    refused = replace(second.logins[0], outcome="refused")
-    both = replace(first, logins=(*first.logins, refused))
+    refused = second.logins[0]._replace(outcome="refused")
+    both = first._replace(logins=(*first.logins, refused))
     assert list(open_sessions([both])) == ["right"]
 
 

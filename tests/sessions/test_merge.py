@@ -1,7 +1,5 @@
 """Several captures, one story."""
 
-from dataclasses import replace
-
 from analyzer.at import NS_PER_S, At
 from analyzer.sessions.merge import merge
 from analyzer.sessions.session import Session
@@ -14,8 +12,7 @@ def view(uid: str, at_s: float, capture: str, *, isn: int | None, ahead: int = 0
     """One connection as a capture whose clock may be ahead holds it."""
     made = session(uid, at_s=at_s, capture=capture, **more)
     syn = made.syn_at or At(made.first_frame, made.start)
-    return replace(
-        made,
+    return made._replace(
         start=made.start + ahead,
         end=made.end + ahead,
         opened=made.opened and made.opened + ahead,
@@ -24,7 +21,7 @@ def view(uid: str, at_s: float, capture: str, *, isn: int | None, ahead: int = 0
         syn_ack_at=At(syn.frame + 1, syn.ts + ahead + 1000) if isn is not None else None,
         client_isn=isn,
         server_isn=isn and isn + 1,
-        logins=tuple(replace(x, decided=x.decided and At(x.decided.frame, x.decided.ts + ahead)) for x in made.logins),
+        logins=tuple(x._replace(decided=x.decided and At(x.decided.frame, x.decided.ts + ahead)) for x in made.logins),
     )
 
 
@@ -44,10 +41,10 @@ def test_other_sequence_numbers_are_another_connection() -> None:
 
 
 def test_the_view_without_gaps_is_kept() -> None:
-    holed = replace(view("C1", 1, "pc.pcap", isn=7), missed_bytes=5)
+    holed = view("C1", 1, "pc.pcap", isn=7)._replace(missed_bytes=5)
     whole = view("C1", 1, "server.pcap", isn=7)
     assert merge((holed, whole)).sessions[0].capture == "server.pcap"
-    assert merge((whole, replace(holed, missed_bytes=0, one_sided=True))).sessions[0].capture == "server.pcap"
+    assert merge((whole, holed._replace(missed_bytes=0, one_sided=True))).sessions[0].capture == "server.pcap"
 
 
 def test_of_equal_views_the_one_that_sees_more_clients_is_kept() -> None:

@@ -59,9 +59,7 @@ def test_unset_is_missing_never_zero() -> None:
 
 
 def test_times_are_exact_to_the_nanosecond() -> None:
-    import dataclasses
-
-    odd = dataclasses.replace(session("C1"), start=ns(0.0) + 1)
+    odd = session("C1")._replace(start=ns(0.0) + 1)
     assert session_table([odd])["start"].astype("int64").iloc[0] == ns(0.0) + 1
 
 
