@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +67,8 @@ def expand(paths: Iterable[str | Path]) -> list[Path]:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
+    import hashlib
+
     with file_of(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,14 +6,12 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from analyzer.capture.etl import Trace, as_pcapng, is_etl
-from analyzer.capture.formats import FORMATS, SNIFF_BYTES, Format, is_chaff, recognise
+from analyzer.capture.content import SNIFF_BYTES, Content, contents, is_text
+from analyzer.capture.formats import FORMATS, Format, by_magic, is_chaff, recognise
 from analyzer.capture.mislabelled import repaired
 from analyzer.capture.packets import ACK, FIN, PSH, RST, SYN, Capture, Facts, Packets, Row, Stopped, Unreachable
+from analyzer.capture.record import Data
 from analyzer.capture.select import MAIL_PORTS
-from analyzer.capture.spool import Content, spooled
-from analyzer.capture.summary import is_text, packet_list
-from analyzer.capture.unpack import contents
 from analyzer.capture.walk import Walk
 from analyzer.errors import CaptureError, UnknownFormat
 from analyzer.text import clean
@@ -105,6 +103,9 @@ class _OwnCapture:
 
 def _trace(name: str, content: Content, packing: str, ports: frozenset[int], *, any_port: bool) -> Capture:
     """Open a Windows event trace through the pcapng that its packets make."""
+    from analyzer.capture.etl import Trace, as_pcapng
+    from analyzer.capture.spool import spooled
+
     trace = Trace(content.data)
     data, full = spooled(as_pcapng(content.data, trace.packets(), trace.clock), "etl")
     if isinstance(content.data, mmap.mmap):
@@ -165,16 +166,25 @@ def _open(path: Path, content: Content, ports: frozenset[int], *, any_port: bool
         inside = f"an empty file packed with {content.packing[-1]}" if content.packing else "the file is empty"
         raise CaptureError(content.damage or inside, path=path, hint="copy it again")
     start = content.data[:SNIFF_BYTES]
-    if is_etl(start):
-        return _trace(name, content, packing, ports, any_port=any_port)
-    if is_text(start) and (listing := packet_list(name, content.data, ports)):
-        listing.facts.format += packing
-        return listing
+    if by_magic(start) is None:
+        from analyzer.capture.etl import is_etl
+
+        if is_etl(start):
+            return _trace(name, content, packing, ports, any_port=any_port)
+        if is_text(start) and (listing := _listing(name, content.data, ports)):
+            listing.facts.format += packing
+            return listing
     container = recognise(start, Path(f"{path}!/{content.name}") if content.name else path)
     if reader := repaired(container.reader, content.data):
         container = container._replace(reader=reader)
     facts = Facts(format=container.name + packing)
     return _OwnCapture(name, content, container, Walk(content.data, facts, ports, any_port=any_port))
+
+
+def _listing(name: str, data: Data, ports: frozenset[int]) -> Capture | None:
+    from analyzer.capture.summary import packet_list
+
+    return packet_list(name, data, ports)
 
 
 def _check(path: Path) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from struct import Struct
 
+from analyzer.capture.content import ZIP_MAGIC, Content
 from analyzer.capture.record import Data
-from analyzer.capture.spool import DAMAGES, EXTRA, STEP_BYTES, Content, Octets, Room, spooled
+from analyzer.capture.spool import DAMAGES, EXTRA, STEP_BYTES, Octets, Room, spooled
 from analyzer.errors import CaptureError, EngineMissing, PasswordNeeded
 from analyzer.text import clean
-
-ZIP_MAGIC = b"PK\x03\x04"
 
 _NAME_BYTES = 4096  # the longest path of a member believed
 _TAR_BLOCK = 512

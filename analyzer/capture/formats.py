@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from analyzer.capture import erf, netmon, pcap, pcapng, snoop
-from analyzer.capture.record import Reader
-from analyzer.capture.summary import is_text
-from analyzer.capture.unpack import MAGICS, PACKINGS
+from analyzer.capture import pcap, pcapng
+from analyzer.capture.content import MAGICS, PACKINGS, is_text
+from analyzer.capture.packets import Facts
+from analyzer.capture.record import Data, Reader, Record
 from analyzer.errors import PasswordNeeded, UnknownFormat
-
-SNIFF_BYTES = 512
-"""First octets looked at: a tar names itself at octet 257."""
 
 
 class Format(NamedTuple):
@@ -24,13 +22,34 @@ class Format(NamedTuple):
     reader: Reader
 
 
+# what reads the rarer ones is loaded when one is met
+
+
+def _netmon(data: Data, facts: Facts) -> Iterator[Record]:
+    from analyzer.capture.netmon import records
+
+    return records(data, facts)
+
+
+def _snoop(data: Data, facts: Facts) -> Iterator[Record]:
+    from analyzer.capture.snoop import records
+
+    return records(data, facts)
+
+
+def _erf(data: Data, facts: Facts) -> Iterator[Record]:
+    from analyzer.capture.erf import records
+
+    return records(data, facts)
+
+
 FORMATS: tuple[Format, ...] = (
     Format("pcap", tuple(pcap.MAGICS), pcap.records),
     Format("pcapng", (pcapng.MAGIC,), pcapng.records),
-    Format("NetMon 2", (netmon.MAGIC_2,), netmon.records),
-    Format("NetMon 1", (netmon.MAGIC_1,), netmon.records),
-    Format("snoop", (snoop.MAGIC,), snoop.records),
-    Format("ERF", (), erf.records),
+    Format("NetMon 2", (b"GMBU",), _netmon),
+    Format("NetMon 1", (b"RTSS",), _netmon),
+    Format("snoop", (b"snoop\0\0\0",), _snoop),
+    Format("ERF", (), _erf),
 )
 
 READS = (
@@ -67,6 +86,11 @@ _CHAFF = ("__MACOSX/", ".", "Thumbs.db", "desktop.ini")
 """How names of what systems put into archives on their own begin."""
 
 
+def by_magic(start: bytes) -> Format | None:
+    """Return the format that names itself in the first octets."""
+    return next((known for known in FORMATS if start.startswith(known.magics)), None)
+
+
 def recognise(start: bytes, path: Path) -> Format:
     """Return the format whose magic the first octets carry.
 
@@ -74,10 +98,11 @@ def recognise(start: bytes, path: Path) -> Format:
         PasswordNeeded: the file is encrypted as a whole.
         UnknownFormat: no format fits; says what the file is, as far as it can be told, and what to do.
     """
-    for known in FORMATS:
-        if start.startswith(known.magics):
-            return known
-    if erf.is_erf(start):
+    if (known := by_magic(start)) is not None:
+        return known
+    from analyzer.capture.erf import is_erf
+
+    if is_erf(start):
         return FORMATS[-1]
     if start.startswith(_LOCKED):
         hint = "decrypt it first, then give the capture in it"

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from analyzer.capture.record import Data
 from analyzer.errors import CaptureError
@@ -32,18 +32,6 @@ DAMAGES = (EOFError, OSError, RuntimeError, ValueError, zlib.error, lzma.LZMAErr
 
 EXTRA = "pip install 'mailscope[formats]'"
 """What brings the packages that some packings need."""
-
-
-class Content(NamedTuple):
-    """A file as it lies on the disk, or what came out of it."""
-
-    name: str
-    """'' for the file itself, else the member's path in the archive."""
-    packing: tuple[str, ...]
-    """What was unpacked to get here, outermost first."""
-    data: Data
-    damage: str | None = None
-    """Why unpacking ended early."""
 
 
 class Room:

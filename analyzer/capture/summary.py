@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from analyzer.at import NS_PER_S
+from analyzer.capture.content import UTF16
 from analyzer.capture.details import detailed
 from analyzer.capture.dialogues import OPEN_LIMIT, Dialogue, Line, chosen, heard, heard_among
 from analyzer.capture.listing import CLOCK, DATE, Listed, is_address, listed
@@ -32,14 +33,7 @@ _PORTS = {"imap": 143, "pop": 110, "smtp": 25}
 _END_OF_MAIL = b".\r\n"
 """Put where the server answers to a mail (RFC 5321, section 4.1.1.4): without it all that follows would be part of it."""
 _DAY_NS = 86_400 * NS_PER_S
-_LOOKS_LIKE_TEXT = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\r\n\f\x1b") | frozenset(range(0x80, 0x100))
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _NO_COLUMNS: tuple[tuple[int, ...], ...] = ((),) * len(Row._fields)
-
-
-def is_text(start: bytes) -> bool:
-    """Tell whether the first octets of a file look like text."""
-    return start.startswith(_UTF16) or all(octet in _LOOKS_LIKE_TEXT for octet in start)
 
 
 def packet_list(name: str, data: Data, ports: frozenset[int]) -> ListedCapture | None:
@@ -57,7 +51,7 @@ def packet_list(name: str, data: Data, ports: frozenset[int]) -> ListedCapture |
 
 
 def _decoded(octets: bytes) -> str:
-    if octets.startswith(_UTF16):
+    if octets.startswith(UTF16):
         return octets.decode("utf-16", "replace")
     try:
         return octets.decode("utf-8-sig")

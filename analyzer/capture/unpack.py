@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from analyzer.capture.archives import ARCHIVES, ZIP_MAGIC
-from analyzer.capture.record import Data
-from analyzer.capture.spool import EXTRA, STEP_BYTES, Content, Octets, Room, spooled
+from analyzer.capture.archives import ARCHIVES
+from analyzer.capture.content import GZIP_MAGIC, LZ4_MAGIC, XZ_MAGIC, ZSTD_MAGIC, Content, packing
+from analyzer.capture.spool import EXTRA, STEP_BYTES, Octets, Room, spooled
 from analyzer.errors import CaptureError, EngineMissing
 
 DEPTH_LIMIT = 4
@@ -26,44 +26,35 @@ DEPTH_LIMIT = 4
 XZ_MEMORY_LIMIT_BYTES = 256 << 20
 """Memory an xz file may ask for; its strongest preset takes 65 MB."""
 
-GZIP_MAGIC = b"\x1f\x8b"
-_LOOK_BYTES = 512  # a tar names itself at octet 257
 _GZIP_WINDOW = 31  # zlib's word for 'a gzip header, largest window'
 
 
-def contents(path: Path) -> Iterator[Content | CaptureError]:
-    """Yield what a file holds: itself, or whatever is packed in it; a member that cannot be unpacked as its error.
+def unpacked(content: Content, path: Path) -> Iterator[Content | CaptureError]:
+    """Yield whatever is packed in a file; a member that cannot be unpacked as its error.
 
     Raises:
         CaptureError: nothing can be unpacked.
-        OSError: the file cannot be read or the temporary file cannot be written.
+        OSError: the temporary file cannot be written.
     """
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    yield from _opened(Content("", (), data), path, Room())
+    return _opened(content, path, Room())
 
 
 def _opened(content: Content, path: Path, room: Room) -> Iterator[Content | CaptureError]:
-    kind = _packing(content.data)
+    kind = packing(content.data)
     if kind is None or len(content.packing) >= DEPTH_LIMIT:
         yield content
     elif kind in _STREAMS:
         yield from _opened(_unpacked(content, kind, path, room), path, room)
     else:
-        packing = (*content.packing, kind)
+        layers = (*content.packing, kind)
         for member in ARCHIVES[kind](content, path, room):
             if isinstance(member, CaptureError):
                 yield member
             else:
                 name = "!/".join(part for part in (content.name, member.name) if part)
-                yield from _opened(member._replace(name=name, packing=packing), path, room)
+                yield from _opened(member._replace(name=name, packing=layers), path, room)
         if isinstance(content.data, mmap.mmap):
             content.data.close()
-
-
-def _packing(data: Data) -> str | None:
-    start = data[:_LOOK_BYTES]
-    return next((kind for kind, at, magic in MAGICS if start.startswith(magic, at)), None)
 
 
 # -- streams
@@ -133,13 +124,13 @@ def _bzip2(packed: BinaryIO) -> Iterator[bytes]:
 
 
 def _xz(packed: BinaryIO) -> Iterator[bytes]:
-    return _steps(packed, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_LIMIT_BYTES), _XZ)
+    return _steps(packed, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_LIMIT_BYTES), XZ_MAGIC)
 
 
 def _lz4(packed: BinaryIO) -> Iterator[bytes]:
     import lz4.frame
 
-    return _steps(packed, lz4.frame.LZ4FrameDecompressor, _LZ4)
+    return _steps(packed, lz4.frame.LZ4FrameDecompressor, LZ4_MAGIC)
 
 
 def _zstd(packed: BinaryIO) -> Iterator[bytes]:
@@ -151,7 +142,7 @@ def _zstd(packed: BinaryIO) -> Iterator[bytes]:
 
         reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
         return _told(iter(lambda: reader.read(STEP_BYTES), b""), zstandard.ZstdError)
-    return _told(_steps(packed, zstd.ZstdDecompressor, _ZSTD), zstd.ZstdError)
+    return _told(_steps(packed, zstd.ZstdDecompressor, ZSTD_MAGIC), zstd.ZstdError)
 
 
 def _told(chunks: Iterator[bytes], error: type[Exception]) -> Iterator[bytes]:
@@ -162,19 +153,6 @@ def _told(chunks: Iterator[bytes], error: type[Exception]) -> Iterator[bytes]:
         raise ValueError from failure
 
 
-_XZ, _ZSTD, _LZ4 = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
-MAGICS: tuple[tuple[str, int, bytes], ...] = (
-    ("gzip", 0, GZIP_MAGIC),
-    ("zstd", 0, _ZSTD),
-    ("xz", 0, _XZ),
-    ("bzip2", 4, b"1AY&SY"),
-    ("lz4", 0, _LZ4),
-    ("zip", 0, ZIP_MAGIC),
-    ("7z", 0, b"7z\xbc\xaf\x27\x1c"),
-    ("tar", 257, b"ustar"),
-)
-"""What a packed file begins with: (packing, offset, octets)."""
-
 _STREAMS: dict[str, Callable[[BinaryIO], Iterator[bytes]]] = {
     "gzip": _gzip,
     "zstd": _zstd,
@@ -182,5 +160,3 @@ _STREAMS: dict[str, Callable[[BinaryIO], Iterator[bytes]]] = {
     "bzip2": _bzip2,
     "lz4": _lz4,
 }
-PACKINGS = tuple(kind for kind, _, _ in MAGICS)
-"""Names of the packings read, for those who ask."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.at import NS_PER_S
+from analyzer.report.layout import Line, columns, folded, plain
 from analyzer.report.result import Result
 from analyzer.rules.finding import CLAIMS, Candidate, Finding, FrameRef, Verdict
 from analyzer.rules.narrate import NAMES
@@ -39,7 +40,8 @@ RIVAL_SHARE = 0.02
 """Share under which a rival is not worth a line."""
 
 _COLOURS = {"confirmed": "bold white on red", "likely": "bold red", "suspected": "bold yellow", "healthy": "bold green"}
-_INDENT = 11
+_INDENT, _MOVED_IN = 11, 3
+_LEAST_ROOM = 20
 _SAID = re.compile(r"\s*\d+\s+\S+ s\s+([CS]): ")  # frame, seconds since the line before, who
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T([\d:.]+)Z")  # RFC 3339, section 5.6
 _OUTCOMES = {"accepted": "green"} | dict.fromkeys(("refused", "refused_at_greeting", "unreachable", "dropped"), "red")
@@ -53,49 +55,54 @@ def words(cause: str) -> str:
 
 def screen(result: Result, *, width: int = WIDTH) -> str:
     """Return the one-screen verdict as plain text."""
-    console = _plain(width)
-    show(result, console)
-    return _text_of(console)
+    return plain(_screen(result, width))
 
 
 def show(result: Result, console: Console) -> None:
     """Print the one-screen verdict."""
-    for line in _capture_lines(result):
-        console.print(_text(line))
-    console.print()
+    for line in _screen(result, console.width):
+        console.print(_joined(*line), no_wrap=True, overflow="ignore", crop=False)
+
+
+def _screen(result: Result, width: int) -> Iterator[Line]:
+    for text in _capture_lines(result):
+        yield from (((line, ""),) for line in folded(text, width))
+    yield ()
     shown = result.faults[:TOP_FINDINGS]
     if not shown:
-        _print_nothing(result, console)
+        yield from _nothing(result, width)
     for finding in shown:
-        _print_finding(finding, result, console)
-        console.print()
-    _print_rest(result, len(shown), console)
+        yield from _finding(finding, result, width)
+        yield ()
+    yield from _rest(result, len(shown), width)
 
 
-def _print_nothing(result: Result, console: Console) -> None:
+def _nothing(result: Result, width: int) -> Iterator[Line]:
     cause, _, title = result.conclusion
-    console.print(_joined((cause.replace("_", " ").upper(), _COLOURS.get(cause, "bold")), ("  ", ""), (title, "")))
-    console.print()
+    yield from _headed(((cause.replace("_", " ").upper(), _COLOURS.get(cause, "bold")),), title, "", width)
+    yield ()
 
 
-def _print_finding(finding: Finding, result: Result, console: Console) -> None:
+def _finding(finding: Finding, result: Result, width: int) -> Iterator[Line]:
     colour = _COLOURS.get(finding.verdict.value, "bold")
     sure = f"  {min(finding.confidence, MOST_SURE):.0%}".replace("%", " %") if finding.verdict in CLAIMS else ""
-    head = _joined((finding.verdict.value.upper(), colour), (sure, "bold"), ("  ", ""), (finding.title, "bold"))
-    for line in _wrapped(head, console, console.width - 3, console.width):
-        console.print(line, no_wrap=True, overflow="ignore", crop=False)
+    yield from _headed(((finding.verdict.value.upper(), colour), (sure, "bold")), finding.title, "bold", width)
     last = ""
     for label, text in _facts(finding, result):
-        _print_fact("" if label == last else label, text, console)
+        yield from _fact("" if label == last else label, text, width)
         last = label or last
 
 
-def _print_fact(label: str, text: str, console: Console) -> None:
-    room = max(console.width - _INDENT, 20)
-    for number, line in enumerate(_text(text).wrap(console, room)):
-        line.rstrip()
-        left = f"   {label if number == 0 else '':8}"
-        console.print(_joined((left, "cyan")) + line, no_wrap=True, overflow="ignore", crop=False)
+def _headed(head: Line, title: str, style: str, width: int) -> Iterator[Line]:
+    """Yield a title behind a word that says how it is; all lines but the first are moved in."""
+    before = sum(columns(text) for text, _ in head) + 2
+    for number, text in enumerate(folded(title, width - _MOVED_IN, max(width - before, _LEAST_ROOM))):
+        yield ((*head, ("  ", "")) if number == 0 else ((" " * _MOVED_IN, ""),)) + ((text, style),)
+
+
+def _fact(label: str, text: str, width: int) -> Iterator[Line]:
+    for number, line in enumerate(folded(text, max(width - _INDENT, _LEAST_ROOM))):
+        yield ((f"   {label if number == 0 else '':8}", "cyan"), (line, ""))
 
 
 def _facts(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
@@ -154,19 +161,20 @@ def _cures(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "", f"mailscope remedy {remedy.id}{agents}   look first, change, restart, check, undo"
 
 
-def _print_rest(result: Result, shown: int, console: Console) -> None:
-    """Print what else there is: further findings, warnings, oddities of the captures."""
+def _rest(result: Result, shown: int, width: int) -> Iterator[Line]:
+    """Yield what else there is: further findings, warnings, oddities of the captures."""
     others = result.faults[shown:]
     if others:
-        _print_fact("more", f"{len(others)} more: " + "; ".join(x.title for x in others[:TOP_REASONS]), console)
+        yield from _fact("more", f"{len(others)} more: " + "; ".join(x.title for x in others[:TOP_REASONS]), width)
     asides = [x for x in result.findings if x.severity == "warning" and x.verdict in {*CLAIMS, Verdict.SUSPECTED}]
     for number, finding in enumerate(asides[:TOP_REASONS]):
-        _print_fact("" if number else "also", f"{finding.verdict.value}: {finding.title}", console)
+        yield from _fact("" if number else "also", f"{finding.verdict.value}: {finding.title}", width)
     broken = [x.rule for x in result.findings if x.verdict is Verdict.FAILED]
     if broken:
-        _print_fact("failed", f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)", console)
+        text = f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)"
+        yield from _fact("failed", text, width)
     for number, text in enumerate(_oddities(result)):
-        _print_fact("" if number else "quality", text, console)
+        yield from _fact("" if number else "quality", text, width)
 
 
 def _oddities(result: Result) -> Iterator[str]:
@@ -307,12 +315,3 @@ def _joined(*parts: tuple[str, str]) -> Text:
     from rich.text import Text
 
     return Text().join(Text(text, style) for text, style in parts)
-
-
-def _wrapped(text: Text, console: Console, room: int, first_room: int) -> Iterator[Text]:
-    """Yield lines; all but the first are moved in by three columns."""
-    first = text.wrap(console, first_room)[0]
-    yield first
-    rest = text[len(first.plain) :]
-    if rest.plain.strip():
-        yield from (_joined(("   ", "")) + line for line in rest.wrap(console, room))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from statistics import median_low
 from typing import NamedTuple
 
 from analyzer.at import At
@@ -102,7 +101,7 @@ def _offsets(captures: list[str], sessions: Iterable[Session]) -> dict[str, int]
             here = waiting.pop()
             for (near, far), differences in ahead.items():
                 if near == here and far not in known:
-                    known[far] = known[here] + median_low(differences)
+                    known[far] = known[here] + sorted(differences)[(len(differences) - 1) // 2]
                     waiting.append(far)
     return {name: ns if abs(ns) >= ALIGN_NS else 0 for name, ns in known.items()}
 
