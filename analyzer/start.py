@@ -62,6 +62,7 @@ def plain(words: Sequence[str]) -> Asked | None:
 
 def _answered(asked: Asked) -> int | None:
     """Answer and return the exit status; None, with nothing printed, where the whole command line must look."""
+    gc.disable()  # one answer, then the end: what is read makes no cycles, and looking for some costs a quarter of the run
     with suppress(Exception):
         from analyzer.analysis import read
 
@@ -70,6 +71,7 @@ def _answered(asked: Asked) -> int | None:
             screen = _screen(result, asked.style)
             write(screen)
             return 0 if asked.exit_zero else result.exit_status
+    gc.enable()
     return None
 
 

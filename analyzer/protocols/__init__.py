@@ -29,6 +29,12 @@ class Parser(Protocol):
     def feed(self, side: Side, data: bytes, at: At) -> Iterator[Event]:
         """Take the next octets of one side."""
 
+    def idle(self, side: Side) -> int:
+        """Return how many octets of a side would tell nothing if they came next: they need not be fed."""
+
+    def passed(self, side: Side, count: int) -> None:
+        """Be told that octets, no more than :meth:`idle` said, went by."""
+
     def lost(self, side: Side, count: int, at: At) -> Iterator[Event]:
         """Be told that octets of one side are missing."""
 

@@ -32,7 +32,7 @@ from analyzer.protocols.events import (
     Reply,
     TlsStarted,
 )
-from analyzer.protocols.lines import Line, Lines
+from analyzer.protocols.lines import EVERYTHING, Line, Lines
 
 WAITING_LIMIT = 64
 """Commands remembered until their tagged reply; clients pipeline a handful."""
@@ -67,7 +67,8 @@ class Imap:
 
     def __init__(self) -> None:
         self._lines = (Lines(syntax.CLIENT_LINES), Lines(syntax.SERVER_LINES))
-        self._handlers: list[Callable[[Line], None]] = [self._command, self._greeting]
+        # functions, not bound methods: a parser that knows itself would have to wait for the garbage collector
+        self._handlers: list[Callable[[Imap, Line], None]] = [Imap._command, Imap._greeting]
         self._events: list[Event] = []
         self._opaque = False
         self._fresh = [b"", b""]  # first octets of a side while they may be a TLS record's
@@ -101,6 +102,15 @@ class Imap:
                 break
         return iter(events)
 
+    def idle(self, side: Side) -> int:
+        """Return how many octets of a side would tell nothing if they came next: a literal's, or all when opaque."""
+        return EVERYTHING if self._opaque else self._lines[side].idle
+
+    def passed(self, side: Side, count: int) -> None:
+        """Be told that octets, no more than :meth:`idle` said, went by."""
+        if not self._opaque:
+            self._lines[side].passed(count)
+
     def lost(self, side: Side, count: int, at: At) -> Iterator[Event]:
         """Be told that octets of one side are missing."""
         if self._opaque or count <= 0:
@@ -116,8 +126,8 @@ class Imap:
         if side is Side.CLIENT:
             if self._login is not None and self._login.exchange is not None:
                 self._login.exchange.lost()
-        elif self._handlers[side] == self._greeting:
-            self._handlers[side] = self._reply
+        elif self._handlers[side] is Imap._greeting:
+            self._handlers[side] = Imap._reply
         self._sniff[side] = any(asked.verb == "STARTTLS" for asked in self._asked)
         self._fresh[side] = b""
         return iter(events)
@@ -143,7 +153,7 @@ class Imap:
     def _handle(self, side: Side, line: Line) -> None:
         if line.cut == "overlong":
             self._malformed(line, side, "line too long")
-        self._handlers[side](line)
+        self._handlers[side](self, line)
 
     def _malformed(self, line: Line, side: Side, why: str) -> None:
         """Say once per connection that something makes no sense: once is enough, and hostile peers repeat themselves."""
@@ -285,7 +295,7 @@ class Imap:
         self._ask(asked, line.end)
         self._events.append(AuthStarted(line.at, name, mechanism))
         self._login = asked
-        self._handlers[Side.CLIENT] = self._response
+        self._handlers[Side.CLIENT] = Imap._response
         if first:
             self._message(asked, line, first)
 
@@ -315,12 +325,12 @@ class Imap:
 
     def _leave_exchange(self) -> None:
         self._login = None
-        self._handlers[Side.CLIENT] = self._command
+        self._handlers[Side.CLIENT] = Imap._command
 
     # lines of the server
 
     def _greeting(self, line: Line) -> None:
-        self._handlers[Side.SERVER] = self._reply
+        self._handlers[Side.SERVER] = Imap._reply
         found = syntax.UNTAGGED.match(line.text)
         name = found[1].upper() if found else b""
         spoken = self._spoke[Side.CLIENT]  # capture order, or a client that does not wait, or a start in the middle

@@ -21,6 +21,9 @@ KEEP_LIMIT = 512
 LITERAL_LIMIT = 2**32 - 1
 """Octets of the longest literal believed: RFC 3501 number, 32 bits."""
 
+EVERYTHING = 1 << 62
+"""More octets than any connection has."""
+
 # literal = ["~"] "{" number ["+"] "}" CRLF
 _LITERAL = re.compile(rb"~?\{([0-9]{1,10})(\+?)\}\Z")
 _TAIL = 16  # octets that hold the longest announcement
@@ -147,6 +150,15 @@ class Lines:
     def unsent(self) -> bool:
         """Whether the line waits at a literal that needs the other side's leave, with nothing of it sent."""
         return self._unsent
+
+    @property
+    def idle(self) -> int:
+        """Octets that may come next without changing anything but their own count: a literal's, up to its last one."""
+        return 0 if self._unsent or self._kept is not None or not self._skip else self._skip - 1
+
+    def passed(self, count: int) -> None:
+        """Be told that octets, no more than ``idle``, went by."""
+        self._skip -= count
 
     def _pass(self, data: bytes, start: int) -> int:
         end = min(start + self._skip, len(data))

@@ -60,6 +60,14 @@ class Smtp:
         """Take the next octets of one side."""
         return self._turns.feed(side, data, at)
 
+    def idle(self, side: Side) -> int:
+        """Return how many octets of a side would tell nothing if they came next: all when they are opaque."""
+        del side
+        return self._turns.idle()
+
+    def passed(self, side: Side, count: int) -> None:
+        """Be told that octets, no more than :meth:`idle` said, went by."""
+
     def lost(self, side: Side, count: int, at: At) -> Iterator[Event]:
         """Be told that octets of one side are missing."""
         events = list(self._turns.lost(side, count, at))

@@ -22,7 +22,7 @@ from analyzer.protocols.events import (
     Malformed,
     TlsStarted,
 )
-from analyzer.protocols.lines import Grammar, Line, Lines
+from analyzer.protocols.lines import EVERYTHING, Grammar, Line, Lines
 from analyzer.text import decoded
 
 WAITING_LIMIT = 1024
@@ -198,6 +198,10 @@ class Turns:
             if self.opaque:
                 break
         return iter(events)
+
+    def idle(self) -> int:
+        """Return how many octets of either side would tell nothing if they came next."""
+        return EVERYTHING if self.opaque else 0
 
     def lost(self, side: Side, count: int, at: At) -> Iterator[Event]:
         """Be told that octets of one side are missing."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from analyzer.at import At, Side
 from analyzer.protocols import PARSERS, Event, Parser
 from analyzer.protocols.events import TlsStarted
+from analyzer.protocols.lines import EVERYTHING
 from analyzer.sessions.fold import Fold
 from analyzer.sessions.identify import ENOUGH, IMPLICIT_TLS_PORTS, PORT_PROTOCOL, PREAMBLE, identify
 from analyzer.sessions.session import Session
@@ -30,15 +31,16 @@ class Conversation:
         self._parser: Parser | None = None
         self._waiting: list[Chunk] | None = []
         self._heads = [b"", b""]
-        self._said_at: At | None = None
 
-    def chunk(self, chunk: Chunk) -> None:
-        """Take the next octets of one side."""
-        self._said_at = chunk.at
-        if self._parser is not None:
-            self._feed(self._parser, chunk)
-        elif self._waiting is not None:
-            self._wait(chunk)
+    def chunk(self, chunk: Chunk) -> int:
+        """Take the next octets of one side; return how many next ones need not come."""
+        parser = self._parser
+        if parser is not None:
+            return self._feed(parser, chunk)
+        if self._waiting is None:
+            return EVERYTHING
+        self._wait(chunk)
+        return 0
 
     def end(self) -> None:
         """Take note that the connection, or the capture, has ended; hand over the session."""
@@ -48,7 +50,7 @@ class Conversation:
         if self._parser is not None:
             over = connection.fin_by is not None or connection.reset_by is not None
             self._tell(self._parser.close(At(connection.last_frame, connection.end), complete=over))
-        self._done(self._fold.session(self._said_at))
+        self._done(self._fold.session())
 
     def _wait(self, chunk: Chunk) -> None:
         waiting = self._waiting
@@ -99,11 +101,15 @@ class Conversation:
             for chunk in waiting:
                 self._feed(self._parser, chunk)
 
-    def _feed(self, parser: Parser, chunk: Chunk) -> None:
-        if chunk.lost:
-            self._tell(parser.lost(chunk.side, chunk.lost, chunk.at))
-        if chunk.data:
-            self._tell(parser.feed(chunk.side, chunk.data, chunk.at))
+    def _feed(self, parser: Parser, chunk: Chunk) -> int:
+        side, data, at, lost, passed = chunk
+        if passed:
+            parser.passed(side, passed)
+        if lost:
+            self._tell(parser.lost(side, lost, at))
+        if data:
+            self._tell(parser.feed(side, data, at))
+        return parser.idle(side)
 
     def _tell(self, events: Iterable[Event]) -> None:
         for event in events:

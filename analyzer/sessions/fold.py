@@ -190,8 +190,8 @@ class Fold:
             )
         )
 
-    def session(self, said_at: At | None = None) -> Session:
-        """Return the record of the connection, whose own counts must be complete; ``said_at`` is when octets last came."""
+    def session(self) -> Session:
+        """Return the record of the connection, whose own counts must be complete."""
         c = self._connection
         greeting = self._greeting
         before = self._opened is None and self._working and c.syn_at is None and greeting is None
@@ -255,7 +255,7 @@ class Fold:
             client_known=c.client_known,
             packets=c.packets,
             login_disabled_at=self._disabled_at,
-            said_at=said_at,
+            said_at=c.said_at,
             server_ttl=c.server_ttl or None,  # an engine that does not tell it leaves 0
             reset_ttl=c.reset_ttl or None,
         )

@@ -17,6 +17,8 @@ class Chunk(NamedTuple):
     """The frame that completed these octets."""
     lost: int = 0
     """Octets of this side missing from the capture just before ``data``."""
+    passed: int = 0
+    """Octets of this side that went by, in order and unread, before ``lost``: no more than the listener had no use for."""
 
 
 class Connection:
@@ -51,6 +53,8 @@ class Connection:
     """Packets recognised as mirrored copies of one just seen."""
     packets: int = 0
     """Packets of the connection in the capture, copies excluded."""
+    said_at: At | None = None
+    """The last octets of either side; None when nothing was said."""
     syn_at: At | None = None
     """First SYN of the client."""
     syn_count: int = 0
@@ -100,8 +104,12 @@ class Connection:
 class Listener(Protocol):
     """Hears what a connection says while it is being read."""
 
-    def chunk(self, chunk: Chunk) -> None:
-        """Take the next octets; chunks of both sides come in the order a bystander learns them."""
+    def chunk(self, chunk: Chunk) -> int:
+        """Take the next octets; chunks of both sides come in the order a bystander learns them.
+
+        Return how many octets of this side the listener has no use for next, such as the rest of a mail: packets that
+        hold no others are counted only, which costs a tenth.
+        """
 
     def end(self) -> None:
         """The connection has ended, or the capture has; its record is complete."""

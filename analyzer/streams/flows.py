@@ -65,6 +65,7 @@ class _Flows:
             yield from self._start(uid, rows, self._higher_port(rows[0]), "port")
         for track in sorted(self.tracks.values(), key=lambda track: track.connection.first_frame):
             track.end()
+            track.part()
             yield track.connection
 
     def _window(self, window: Packets) -> Iterator[Connection]:
@@ -94,9 +95,15 @@ class _Flows:
                         half.packets += 1
                         half.next += size
                         half.octets += size
-                        half.frame = frame
-                        half.ts = ts
-                        half.push(Chunk(half.side, bytes(octets[start : start + size]), At(frame, ts)))
+                        half.frame = half.said_frame = frame
+                        half.ts = half.said_ts = ts
+                        if size <= half.skip:
+                            half.skip -= size
+                            half.passed += size
+                        else:
+                            chunk = Chunk(half.side, bytes(octets[start : start + size]), At(frame, ts), 0, half.passed)
+                            half.passed = 0
+                            half.skip = half.push(chunk)
                         continue
                 elif half.quiet:
                     news = peer.firm and peer.next - behind > peer.acked

@@ -71,12 +71,16 @@ class Half:
         "next",
         "octets",
         "packets",
+        "passed",
         "peer",
         "push",
         "quiet",
         "recent",
+        "said_frame",
+        "said_ts",
         "side",
         "since",
+        "skip",
         "stash",
         "stash_bytes",
         "track",
@@ -86,7 +90,7 @@ class Half:
     peer: Half
     track: Track
 
-    def __init__(self, side: Side, push: Callable[[Chunk], None]) -> None:
+    def __init__(self, side: Side, push: Callable[[Chunk], int]) -> None:
         self.side = side
         self.push = push
         self.isn: int | None = None
@@ -104,6 +108,9 @@ class Half:
         self.frame = 0
         self.ts = 0
         self.recent: list[tuple[int, ...]] = [_NEVER] * RECENT
+        self.said_frame = self.said_ts = 0  # the last octets
+        self.skip = 0  # octets the listener has no use for
+        self.passed = 0  # octets that went by unread
         self.fast = False  # nothing waits: in-order octets may be told without a second look
         self.quiet = False  # the same for empty acknowledgements
 
@@ -208,11 +215,22 @@ class Half:
         self.begin(position, firm=True)
         return True
 
+    def give(self, data: bytes, at: At) -> None:
+        """Tell the next octets."""
+        self.said_frame, self.said_ts = at
+        self.skip = self.push(Chunk(self.side, data, at, 0, self.passed))
+        self.passed = 0
+        self.next += len(data)
+        self.octets += len(data)
+
     def _give(self, data: bytes, cut: int, at: At, lost: int = 0) -> None:
+        self.said_frame, self.said_ts = at
         if data or lost:
-            self.push(Chunk(self.side, data, at, lost))
+            self.skip = self.push(Chunk(self.side, data, at, lost, self.passed))
+            self.passed = 0
         if cut:
-            self.push(Chunk(self.side, b"", at, cut))
+            self.skip = self.push(Chunk(self.side, b"", at, cut, self.passed))
+            self.passed = 0
         self.next += lost + len(data) + cut
         self.octets += len(data)
         self.missed += lost + cut

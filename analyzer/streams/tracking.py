@@ -10,6 +10,8 @@ from analyzer.capture.packets import ACK, FIN, RST, SYN
 from analyzer.streams.connection import Connection, Listener
 from analyzer.streams.reassembly import COPY_NS, MASK, Half
 
+_USUAL = ACK | SYN | RST
+
 Key = tuple[int, int, int, int]
 """Source address index and port, destination address index and port."""
 
@@ -63,7 +65,17 @@ class Track:
         at = At(frame, ts)
         if half.side and self.connection.server_ttl is None:
             self.connection.server_ttl = ttl
-        if flags & RST:
+        peer = half.peer
+        if (
+            flags & _USUAL == ACK
+            and seq == half.next & MASK
+            and ack == peer.next & MASK
+            and half.firm
+            and peer.firm
+            and not (cut or half.stash or peer.stash)
+        ):
+            self._in_order(half, octets[start : start + size], flags, at)
+        elif flags & RST:
             self._reset(half, ttl, at)  # what an RST carries is a reason in words, not data (RFC 9293, section 3.5.2)
         else:
             old = bool(flags & SYN) and self._syn(half, row, at)
@@ -78,7 +90,6 @@ class Track:
             if flags & FIN:
                 old = self._fin(half, position + size + cut, at) and (old or not size + cut)
             self.repeats += old
-        peer = half.peer
         smooth = not (half.stash or peer.stash) and half.acked - half.next <= 1 and peer.acked - peer.next <= 1
         if smooth:  # nothing waits and nothing is owed, which :meth:`Half.look` would find out in more steps
             half.since = peer.since = None
@@ -86,6 +97,21 @@ class Track:
             half.look(at)
             peer.look(at)
         self._settle(smooth=smooth or not (half.waiting or peer.waiting))
+
+    def _in_order(self, half: Half, payload: memoryview, flags: int, at: At) -> None:
+        """Take what nearly every packet is: the next octets, or none, of somebody who has all of the other side's."""
+        connection, peer, size = self.connection, half.peer, len(payload)
+        if half.side is Side.CLIENT and connection.established_at is None:
+            shaken = half.isn is not None or peer.isn is not None
+            connection.established_at = at if shaken else None
+        peer.acked = max(peer.acked, peer.next)
+        if size:
+            self._letter(half, "D")
+            half.give(bytes(payload), at)
+        if flags & FIN:
+            self.repeats += self._fin(half, half.next, at) and not size
+        elif not size:
+            self._letter(half, "A")
 
     def _letter(self, half: Half, letter: str) -> None:
         letter = letter.lower() if half.side else letter
@@ -168,6 +194,8 @@ class Track:
         connection.client_bytes, connection.server_bytes = client.octets, server.octets
         connection.missed_bytes = client.missed + server.missed
         connection.packets = client.packets + server.packets
+        said = [At(half.said_frame, half.said_ts) for half in (client, server) if half.said_frame]
+        connection.said_at = max(said, default=None)
         connection.retransmits, connection.duplicates = self.repeats, self.duplicates
         if connection.syn_at and connection.syn_ack_at:
             connection.handshake_ms = (connection.syn_ack_at.ts - connection.syn_at.ts) / NS_PER_MS

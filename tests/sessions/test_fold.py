@@ -258,10 +258,10 @@ def test_any_events_make_a_session_at_one_with_itself(events: list[Event], syn: 
 
 
 def test_the_distance_of_server_and_reset_and_the_word_against_logins_are_kept() -> None:
-    fold = Fold("test.pcap", connection(server_ttl=126, reset_ttl=64, packets=17))
+    fold = Fold("test.pcap", connection(server_ttl=126, reset_ttl=64, packets=17, said_at=at(9)))
     for event in (Capability(at(3), ("IDLE",)), *(Capability(at(n), ("IDLE", "LOGINDISABLED")) for n in (5, 7))):
         fold.take(event)
-    session = fold.session(at(9))
+    session = fold.session()
     assert (session.server_ttl, session.reset_ttl, session.packets) == (126, 64, 17)
     assert (session.login_disabled_at, session.said_at) == (at(5), at(9))
 

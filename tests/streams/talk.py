@@ -65,10 +65,11 @@ class Ear:
         self.chunks: list[Chunk] = []
         self.ends = 0
 
-    def chunk(self, chunk: Chunk) -> None:
+    def chunk(self, chunk: Chunk) -> int:
         assert not self.ends
         assert chunk.data or chunk.lost > 0
         self.chunks.append(chunk)
+        return 0
 
     def end(self) -> None:
         self.ends += 1

@@ -124,8 +124,9 @@ def test_ended_connections_are_forgotten_before_the_capture_ends() -> None:
 
 
 class _Deaf:
-    def chunk(self, chunk: object) -> None:
-        pass
+    def chunk(self, chunk: object) -> int:
+        del chunk
+        return 0
 
     def end(self) -> None:
         pass
