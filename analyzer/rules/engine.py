@@ -12,7 +12,7 @@ from analyzer.at import NS_PER_S
 from analyzer.rules.finding import CLAIMS, Evidence, Finding, Subject, Verdict
 from analyzer.rules.ledger import Ledger, ledger
 from analyzer.rules.narrate import NAMES, missing, summary, title
-from analyzer.rules.rule import Question, Rule, load_rules
+from analyzer.rules.rule import Question, Rule, load_rules, named
 from analyzer.rules.scene import Dispute, Scene, disputes
 from analyzer.rules.weigh import UNDETERMINED, Weighed, strongest, weigh
 from analyzer.sessions.session import Session
@@ -36,18 +36,26 @@ def judge(scene: Scene) -> tuple[Finding, ...]:
     Each protocol is a scene of its own: servers count IMAP, POP3 and SMTP connections apart. So are captures of different
     times: what was open last week limits nobody today.
     """
-    when = _times(scene.sessions)
-    scenes: dict[tuple[str | None, int], list[Session]] = defaultdict(list)
-    for s in scene.sessions:
-        scenes[s.protocol, when[s.capture]].append(s)
-    found = [
-        f for sessions in scenes.values() for dispute in disputes(Scene(sessions, scene.known)) for f in _judge(dispute)
-    ]
+    found = [f for part in _parts(scene) for dispute in disputes(part) for f in _judge(dispute)]
     return tuple(sorted(_consistent(found), key=_rank))
 
 
-def _times(sessions: Iterable[Session]) -> dict[str, int]:
+def _parts(scene: Scene) -> Iterable[Scene]:
+    """Split a scene by protocol and time."""
+    when = _times(scene.sessions)
+    if len(set(when.values())) == 1 and len({s.protocol for s in scene.sessions}) == 1:
+        return [scene]
+    parts: dict[tuple[str | None, int], list[Session]] = defaultdict(list)
+    for s in scene.sessions:
+        parts[s.protocol, when[s.capture]].append(s)
+    return [Scene(sessions, scene.known) for sessions in parts.values()]
+
+
+def _times(sessions: Sequence[Session]) -> dict[str, int]:
     """Number the times captures belong to: those that overlap, or follow each other closely, belong to one."""
+    names = {s.capture for s in sessions}
+    if len(names) < 2:
+        return dict.fromkeys(names, 0)
     spans: dict[str, tuple[int, int]] = {}
     for s in sessions:
         start, end = spans.get(s.capture, (s.start, s.end))
@@ -79,9 +87,7 @@ def _judge(dispute: Dispute) -> Iterable[Finding]:
             testimony[rule.cause] += said
     if dispute.kind != "login" and not any(e.weight_db > 0 for said in testimony.values() for e in said):
         return
-    accepted = bool(dispute.accepted) or any(
-        s.opened is not None or s.greeting_status == "OK" for s in dispute.scene.on(dispute.server)
-    )
+    accepted = bool(dispute.accepted) or dispute.scene.place(dispute.server).is_alive
     known = dispute.scene.known
     weighed = weigh(
         testimony,
@@ -112,7 +118,6 @@ def _finding(
     accounts = _accounts(dispute)
     subject = Subject(accounts, dispute.clients, dispute.server, dispute.refusals[0].session.protocol)
     facts = _facts(dispute, book, weighed)
-    named = dict.fromkeys((r.session.capture, r.session.uid) for r in dispute.refusals)
     return Finding(
         rule=rule.id if rule else UNDETERMINED,
         cause=weighed.cause,
@@ -128,7 +133,7 @@ def _finding(
         evidence=tuple(evidence) + tuple(_rivals_refuted(against)),
         missing=missing(weighed, dispute, book),
         remedies=rule.remedies if rule else ("undetermined",),
-        sessions=tuple(named)[:SESSIONS_NAMED],
+        sessions=named((r.session for r in dispute.refusals), SESSIONS_NAMED),
         facts=facts,
     )
 
@@ -146,13 +151,12 @@ def _accounts(dispute: Dispute) -> tuple[str, ...]:
 
 
 def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str, float | int | str]:
-    there = dispute.scene.on(dispute.server)
     facts: dict[str, float | int | str] = {
         "refused": len(dispute.refusals),
         "refused_clients": len(dispute.clients),
         "clients": len(dispute.scene.hosts(dispute.server)),
     }
-    product = next((s.product for s in there if s.product), None)
+    product = dispute.scene.place(dispute.server).product
     if product:
         facts["product"] = product
     if book is None:
@@ -197,14 +201,17 @@ def _failed(rule: Rule, dispute: Dispute, error: Exception) -> Finding:
 
 def _consistent(found: list[Finding]) -> list[Finding]:
     """Drop what a stronger finding of the same server already explains."""
-    restarts = [f for f in found if f.cause == "server_restart" and f.verdict in CLAIMS]
+    restarts: dict[str | None, list[Finding]] = defaultdict(list)
+    for f in found:
+        if f.cause == "server_restart" and f.verdict in CLAIMS:
+            restarts[f.subject.server].append(f)
     kept = []
     for f in found:
         explained = any(
-            f is not r and f.subject.server == r.subject.server
+            f is not r
             and r.start - RESTART_S * NS_PER_S <= f.start and f.end <= r.end + RESTART_S * NS_PER_S
             and f.cause in {"port_closed", "port_filtered", "server_slow", "server_connection_limit", "connection_limit_at_connect", "middlebox_reset"}
-            for r in restarts
+            for r in restarts.get(f.subject.server, ())
         )  # fmt: skip
         weak_ending = f.cause == "server_restart" and f.verdict not in CLAIMS
         if not explained and not (weak_ending and f.confidence < 0.8):

@@ -30,6 +30,19 @@ class FrameRef(NamedTuple):
     frame: int
 
 
+FRAMES_SHOWN = 50
+"""Frames listed with one piece of evidence; more would hide the proof instead of showing it."""
+
+
+def filter_of(refs: tuple[FrameRef, ...]) -> str:
+    """Return a Wireshark display filter for frames of one capture (the first one's)."""
+    if not refs:
+        return ""
+    first = refs[0].capture
+    numbers = sorted({ref.frame for ref in refs if ref.capture == first})
+    return f"frame.number in {{{', '.join(map(str, numbers))}}}"
+
+
 class Evidence(NamedTuple):
     """One fact for or against one cause."""
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from analyzer.errors import RuleError
 from analyzer.rules.finding import Evidence, Finding, FrameRef, Subject, Verdict
-from analyzer.rules.rule import FRAMES_SHOWN, filter_of
+from analyzer.rules.rule import FRAMES_SHOWN, filter_of, named
 from analyzer.rules.scene import Scene
 from analyzer.rules.signatures import CAUSES
 from analyzer.sessions.session import Session
@@ -33,6 +33,7 @@ class Sight(NamedTuple):
     sessions: Sequence[Session]
     """Those that show it, by time; at least one."""
     frames: Sequence[FrameRef]
+    """The first of them, at most ``FRAMES_SHOWN``."""
     accounts: tuple[str, ...] = ()
     verdict: Verdict = Verdict.CONFIRMED
 
@@ -87,7 +88,7 @@ def _seen(habit: Habit, scene: Scene) -> Iterator[Finding]:
 
 def _warning(habit: Habit, sight: Sight) -> Finding:
     frames = tuple(sight.frames)[:FRAMES_SHOWN]
-    clients = tuple(dict.fromkeys(s.client for s in sight.sessions))
+    clients = tuple(dict.fromkeys([s.client for s in sight.sessions]))
     fact = Evidence(sight.title, frames, filter=filter_of(frames), kind="habit", source=habit.source)
     return Finding(
         rule=habit.id,
@@ -98,10 +99,10 @@ def _warning(habit: Habit, sight: Sight) -> Finding:
         subject=Subject(sight.accounts, clients, sight.server, sight.sessions[0].protocol),
         candidates=(),
         start=sight.sessions[0].start,
-        end=max(s.end for s in sight.sessions),
+        end=max([s.end for s in sight.sessions]),
         title=sight.title,
         summary=f"{sight.title[0].upper()}{sight.title[1:]}. {sight.meaning}",
         evidence=(fact,),
         remedies=habit.remedies,
-        sessions=tuple(dict.fromkeys((s.capture, s.uid) for s in sight.sessions))[:SESSIONS_NAMED],
+        sessions=named(sight.sessions, SESSIONS_NAMED),
     )

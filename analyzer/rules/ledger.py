@@ -5,18 +5,19 @@ All rules about an account's logins read the same ledger, so that they argue abo
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import groupby, pairwise
 from operator import itemgetter
-from typing import NamedTuple
 
 from analyzer.at import NS_PER_S
+from analyzer.rules.place import Timed
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.scene import Dispute, Refusal
 from analyzer.secret import Secret
-from analyzer.sessions.concurrency import Span, Steps
+from analyzer.sessions.concurrency import Span, Steps, steps
 from analyzer.sessions.session import Login, LoginOutcome
 
 SECRET_WINDOW_S = 900.0
@@ -32,41 +33,50 @@ def host_of(login: Login) -> str:
     return f"{login.client} {login.workstation}" if login.workstation else login.client
 
 
+def by_host(logins: Iterable[Login]) -> dict[str, list[Login]]:
+    """Return the logins of each host, in their order."""
+    found: dict[str, list[Login]] = defaultdict(list)
+    for login in logins:
+        found[host_of(login)].append(login)
+    return found
+
+
 def decided_ts(login: Login) -> int:
     """Return when a login was decided, or begun when it never was, ns."""
     return login.decided.ts if login.decided else login.at.ts
 
 
-class Ledger(NamedTuple):
+class Ledger:
     """Facts of one login dispute; built once by :func:`ledger`."""
 
-    dispute: Dispute
-    refused: list[Login]
-    """The refused logins of the dispute, by time."""
-    accepted: list[Login]
-    """The accepted logins of the account on the server, by time."""
-    spans: list[Span]
-    line: Steps
-    standing: Standing
-    witnesses: frozenset[str]
-    """Hosts accepted at least once: their credentials were good at some time."""
-    reversals: list[tuple[Login, Login, Login]]
-    """(accepted, refused, accepted) with one and the same secret, in this order, within the window."""
-    kept: list[tuple[Login, Login]]
-    """(accepted, refused later) with one and the same secret."""
-    regained: list[tuple[Login, Login]]
-    """(refused, accepted later) with one and the same secret."""
-    strange: list[Refusal]
-    """Refusals whose secret was accepted nowhere, while another secret was."""
-    corrected: list[tuple[Login, Login]]
-    """(refused, accepted later by the same host with another secret)."""
+    def __init__(
+        self, dispute: Dispute, refused: list[Login], spans: list[Span], line: Steps, standing: Standing
+    ) -> None:
+        self.dispute = dispute
+        self.refused = refused
+        """The refused logins of the dispute, by time."""
+        self.accepted = dispute.accepted
+        """The accepted logins of the account on the server, by time."""
+        self.spans, self.line, self.standing = spans, line, standing
+        self.witnesses = frozenset(host_of(x) for x in dispute.accepted)
+        """Hosts accepted at least once: their credentials were good at some time."""
+        self.reversals: list[tuple[Login, Login, Login]] = []
+        """(accepted, refused, accepted) with one and the same secret, in this order, within the window."""
+        self.kept: list[tuple[Login, Login]] = []
+        """(accepted, refused later) with one and the same secret."""
+        self.regained: list[tuple[Login, Login]] = []
+        """(refused, accepted later) with one and the same secret."""
+        self.strange: list[Refusal] = []
+        """Refusals whose secret was accepted nowhere, while another secret was."""
+        self.corrected: list[tuple[Login, Login]] = []
+        """(refused, accepted later by the same host with another secret)."""
 
-    @property
+    @cached_property
     def refused_hosts(self) -> frozenset[str]:
         """Hosts refused at least once."""
         return frozenset(host_of(x) for x in self.refused)
 
-    @property
+    @cached_property
     def outsiders(self) -> frozenset[str]:
         """Hosts refused and never accepted."""
         return self.refused_hosts - self.witnesses
@@ -82,14 +92,14 @@ class Ledger(NamedTuple):
     @property
     def late(self) -> bool:
         """Sessions were open before the capture began; silent ones among them leave no trace at all."""
-        return any(s.opened_before for s in self.dispute.scene.on(self.dispute.server))
+        return self.dispute.scene.place(self.dispute.server).is_late
 
     @property
     def below(self) -> int:
         """Refusals with fewer sessions open than an acceptance had; one PC cannot tell, others' sessions come and go."""
         return self.standing.below if self.wide else 0
 
-    @property
+    @cached_property
     def superseded(self) -> tuple[Login, Login, Login] | None:
         """(accepted, refused later with the same secret, accepted later still with another): the password was changed."""
         if not self.kept or self.regained:
@@ -101,20 +111,24 @@ class Ledger(NamedTuple):
         )
         return (before, refused, newer) if newer else None
 
-    @property
+    @cached_property
     def partners(self) -> list[tuple[Login, Login]]:
         """(accepted, refused) logins of one host within seconds, in this order: its two connections."""
         return [(a, r) for a, r in self.halves if a.credential is None or a.credential == r.credential]
 
-    @property
+    @cached_property
     def interleaved(self) -> list[Login]:
         """Acceptances between the first and the last refusal."""
-        return [x for x in self.accepted if self.dispute.first < decided_ts(x) < self.dispute.last]
+        return [x for x in self.accepted_since(self.dispute.first) if decided_ts(x) < self.dispute.last]
 
-    @property
+    @cached_property
     def after_all(self) -> list[Login]:
         """Acceptances after the last refusal."""
-        return [x for x in self.accepted if decided_ts(x) > self.dispute.last]
+        return self.accepted_since(self.dispute.last)
+
+    def accepted_since(self, ts: int) -> list[Login]:
+        """Return the acceptances after a time, ns."""
+        return self.accepted[bisect_right(self.accepted, ts, key=decided_ts) :]
 
     @property
     def episodes(self) -> int:
@@ -126,7 +140,7 @@ class Ledger(NamedTuple):
         """How many of these runs were followed by an acceptance."""
         return self._runs[1]
 
-    @property
+    @cached_property
     def returns(self) -> list[tuple[list[Login], Login]]:
         """(run of refusals, the acceptance that ended it), in order; of all hosts."""
         found: list[tuple[list[Login], Login]] = []
@@ -139,19 +153,19 @@ class Ledger(NamedTuple):
                 run = []
         return found
 
-    @property
+    @cached_property
     def _runs(self) -> tuple[int, int]:
         told = [x for x in self.refused if host_of(x) in self.witnesses]
         marks = sorted([(decided_ts(x), 1) for x in self.accepted] + [(decided_ts(x), 0) for x in told])
         kinds = [kind for kind, _ in groupby(marks, key=lambda mark: mark[1])]
         return kinds.count(0), sum(1 for a, b in pairwise(kinds) if (a, b) == (0, 1))
 
-    @property
+    @cached_property
     def halves(self) -> list[tuple[Login, Login]]:
         """(accepted, refused) first logins of one host, started together: the edge of a limit runs between them."""
         return _halves(self.accepted, self.refused)
 
-    @property
+    @cached_property
     def fast_retry_s(self) -> float | None:
         """Median seconds between refusals of one host, when it is a retry loop (three or more, each soon after)."""
         return _fast_retry(self.refused)
@@ -161,38 +175,26 @@ def ledger(dispute: Dispute) -> Ledger:
     """Gather the facts of a login dispute."""
     refused = [r.login for r in dispute.refusals if r.login is not None]
     open_spans = dispute.scene.account_spans(dispute.server, dispute.account)
-    line = dispute.scene.account_steps(dispute.server, dispute.account)
-    result = Ledger(
-        dispute=dispute,
-        refused=refused,
-        accepted=dispute.accepted,
-        spans=open_spans,
-        line=line,
-        standing=standing(
-            [decided_ts(x) for x in refused],
-            [decided_ts(x) for x in dispute.accepted],
-            open_spans,
-            line,
-            unsure=dispute.scene.unsure(dispute.server),
-        ),
-        witnesses=frozenset(host_of(x) for x in dispute.accepted),
-        reversals=[],
-        kept=[],
-        regained=[],
-        strange=[],
-        corrected=[],
+    line = steps(open_spans)
+    stand = standing(
+        [decided_ts(x) for x in refused],
+        [decided_ts(x) for x in dispute.accepted],
+        open_spans,
+        line,
+        unsure=dispute.scene.unsure(dispute.server),
     )
+    result = Ledger(dispute, refused, open_spans, line, stand)
     _compare_secrets(result)
     return result
 
 
 def _compare_secrets(book: Ledger) -> None:
-    good: dict[Secret, list[Login]] = defaultdict(list)
-    entered: dict[str, list[Login]] = defaultdict(list)
+    good: dict[Secret, Timed] = defaultdict(lambda: Timed([], []))
     for accepted in book.accepted:
-        entered[host_of(accepted)].append(accepted)
         if accepted.credential is not None:
-            good[accepted.credential].append(accepted)
+            good[accepted.credential].times.append(decided_ts(accepted))
+            good[accepted.credential].logins.append(accepted)
+    entered = by_host(book.accepted) if good else {}
     for refusal in book.dispute.refusals:
         login = refusal.login
         if login is None or login.credential is None:
@@ -206,11 +208,11 @@ def _compare_secrets(book: Ledger) -> None:
                 book.corrected.append((login, later))
 
 
-def _compare(book: Ledger, login: Login, same: list[Login]) -> None:
+def _compare(book: Ledger, login: Login, same: Timed) -> None:
     """Note the nearest acceptances of a refused login's own secret, before and after it."""
-    place = bisect_left(same, decided_ts(login), key=decided_ts)
-    before: Login | None = same[place - 1] if place else None
-    after = same[place] if place < len(same) else None
+    place = bisect_left(same.times, decided_ts(login))
+    before: Login | None = same.logins[place - 1] if place else None
+    after = same.logins[place] if place < len(same.logins) else None
     window = SECRET_WINDOW_S * NS_PER_S
     if before is not None and decided_ts(login) - decided_ts(before) <= window:
         book.kept.append((before, login))

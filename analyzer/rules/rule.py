@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.errors import RuleError
-from analyzer.rules.finding import Evidence, FrameRef
+from analyzer.rules.crowd import Crowd, crowd
+from analyzer.rules.finding import FRAMES_SHOWN, Evidence, FrameRef, filter_of
 from analyzer.rules.ledger import Ledger
 from analyzer.rules.scene import Dispute
 from analyzer.rules.signatures import CAUSES
-from analyzer.sessions.session import Login
+from analyzer.sessions.session import Login, Session
 
 if TYPE_CHECKING:
     from analyzer.rules.habit import Habit
+__all__ = [
+    "EXPLICIT_DB",
+    "FRAMES_SHOWN",
+    "Question",
+    "Rule",
+    "filter_of",
+    "frame_filter",
+    "frames",
+    "load_rules",
+    "named",
+    "page_of",
+    "shown_by",
+    "words",
+]
 
-FRAMES_SHOWN = 50
-"""Frames listed with one piece of evidence; more would hide the proof instead of showing it."""
 
+class Question:
+    """What a rule is asked: a dispute, and what all rules share about it."""
 
-class Question(NamedTuple):
-    """What a rule is asked: a dispute, and for logins the ledger all rules share."""
+    def __init__(self, dispute: Dispute, ledger: Ledger | None = None) -> None:
+        self.dispute = dispute
+        self.ledger = ledger
+        """For logins."""
 
-    dispute: Dispute
-    ledger: Ledger | None = None
+    @cached_property
+    def crowd(self) -> Crowd:
+        """For those turned away before login: who else was there."""
+        return crowd(self.dispute)
 
 
 class Rule(NamedTuple):
@@ -109,18 +128,19 @@ EXPLICIT_DB = 30.0
 
 def frames(dispute: Dispute) -> tuple[FrameRef, ...]:
     """Return the first frames of a dispute's refusals."""
-    return tuple(r.ref for r in dispute.refusals[:FRAMES_SHOWN])
+    return dispute.frames
 
 
-def filter_of(refs: tuple[FrameRef, ...]) -> str:
-    """Return a Wireshark display filter for frames of one capture (the first one's)."""
-    if not refs:
-        return ""
-    first = refs[0].capture
-    numbers = sorted({ref.frame for ref in refs if ref.capture == first})
-    return f"frame.number in {{{', '.join(map(str, numbers))}}}"
+def named(sessions: Iterable[Session], most: int) -> tuple[tuple[str, str], ...]:
+    """Return (capture, uid) of the first ``most`` sessions, each once."""
+    found: dict[tuple[str, str], None] = {}
+    for s in sessions:
+        found[s.capture, s.uid] = None
+        if len(found) == most:
+            break
+    return tuple(found)
 
 
 def frame_filter(dispute: Dispute) -> str:
     """Return the display filter that shows a dispute's refusals."""
-    return filter_of(frames(dispute))
+    return dispute.filter

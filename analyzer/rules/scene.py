@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
 from analyzer.at import NS_PER_S, At
-from analyzer.rules.finding import FrameRef
-from analyzer.rules.signatures import UNKNOWN, Signature, limit_in, line_of, match
+from analyzer.rules.finding import FRAMES_SHOWN, FrameRef, filter_of
+from analyzer.rules.place import Place
+from analyzer.rules.signatures import UNKNOWN, Signature, heard, limit_in, line_of, match
 from analyzer.secret import Secret
-from analyzer.sessions.concurrency import Span, Steps, account_of, spans, steps
+from analyzer.sessions.concurrency import Span, account_of, spans
 from analyzer.sessions.names import Names, names
 from analyzer.sessions.session import Login, LoginOutcome, Outcome, Session
 
@@ -49,7 +51,7 @@ class Refusal(NamedTuple):
     @property
     def ref(self) -> FrameRef:
         """Return where it stands."""
-        return FrameRef(self.session.capture, self.at.frame)
+        return FrameRef(self.session.capture, self.at[0])
 
 
 class Dispute:
@@ -69,17 +71,15 @@ class Dispute:
         self.scene, self.server, self.account, self.refusals = scene, server, account, refusals
         self.accepted = list(accepted)
         """Accepted logins of the account on the server, by time."""
-        self._signature: Signature | None = None
-        self._clients: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def signature(self) -> Signature:
         """The phrase of most refusals."""
-        if self._signature is None:
-            counted = Counter(refusal.signature.id for refusal in self.refusals)
-            by_id = {refusal.signature.id: refusal.signature for refusal in self.refusals}
-            self._signature = by_id[max(counted, key=lambda i: counted[i])] if counted else UNKNOWN
-        return self._signature
+        by_id = {refusal.signature.id: refusal.signature for refusal in self.refusals}
+        if len(by_id) < 2:
+            return next(iter(by_id.values()), UNKNOWN)
+        counted = Counter([refusal.signature.id for refusal in self.refusals])
+        return by_id[max(counted, key=lambda i: counted[i])]
 
     @property
     def first(self) -> int:
@@ -91,104 +91,102 @@ class Dispute:
         """Time of the last refusal, ns."""
         return self.refusals[-1].at.ts
 
-    @property
+    @cached_property
     def clients(self) -> tuple[str, ...]:
         """Addresses that were refused, in order of their first refusal."""
-        self._clients = self._clients or tuple(dict.fromkeys(r.session.client for r in self.refusals))
-        return self._clients
+        return tuple(dict.fromkeys([r.session.client for r in self.refusals]))
+
+    @cached_property
+    def frames(self) -> tuple[FrameRef, ...]:
+        """The first frames of the refusals."""
+        return tuple([r.ref for r in self.refusals[:FRAMES_SHOWN]])
+
+    @cached_property
+    def filter(self) -> str:
+        """The Wireshark display filter that shows them."""
+        return filter_of(self.frames)
 
     @property
     def protocol(self) -> str | None:
         """The protocol of its sessions."""
         return self.refusals[0].session.protocol
 
-    @property
+    @cached_property
     def told_limit(self) -> int | None:
         """The limit's height when the words tell it."""
         return next((n for r in self.refusals if (n := limit_in(r.text, r.signature)) is not None), None)
 
 
 class Scene:
-    """All sessions of a case."""
+    """All sessions of a case; what is asked about them is worked out when it is first asked for."""
 
     def __init__(self, sessions: Sequence[Session], known: Known | None = None) -> None:
         self.sessions, self.known = sessions, known or Known()
-        self.names: Names = names(self.logins)
+
+    @cached_property
+    def names(self) -> Names:
         """Which spellings are one account."""
-        self._by_server: dict[str, list[Session]] = defaultdict(list)
-        self._by_account: dict[tuple[str, str | None], list[Session]] = defaultdict(list)
-        self._by_client: dict[tuple[str, str], list[Session]] = defaultdict(list)
-        self._accounts: dict[str, set[str]] = defaultdict(set)
-        self._hosts: dict[str, set[str]] = defaultdict(set)
-        self._unsure: dict[str, int] = Counter()
-        self._crowds: dict[tuple[str, str], int] = {}
-        self._welcome: dict[str, list[tuple[Session, Login]]] = defaultdict(list)
-        self._decided: dict[str, list[tuple[int, Login]]] = defaultdict(list)
-        for login in self.logins:
-            if (account := self.names.of(login)) is not None:
-                self._accounts[login.server].add(account)
-        for s in self.sessions:
-            self._by_server[s.server].append(s)
-            self._by_account[s.server, account_of(s, self.names)].append(s)
-            self._by_client[s.server, s.client].append(s)
-            self._hosts[s.server].add(s.client)
-            self._unsure[s.server] += _maybe_open(s)
-            for login in s.logins:
-                if login.outcome is LoginOutcome.ACCEPTED:
-                    self._welcome[s.server].append((s, login))
-                if login.decided is not None:
-                    self._decided[s.server].append((login.decided.ts, login))
+        return names(self.logins)
+
+    @cached_property
+    def odd(self) -> list[Session]:
+        """Sessions in which something went another way than well; only these raise questions."""
+        return [s for s in self.sessions if not _went_well(s)]
 
     @property
     def logins(self) -> Iterable[Login]:
         """All logins, in order of session."""
         return chain.from_iterable(s.logins for s in self.sessions)
 
-    @property
+    @cached_property
     def start(self) -> int:
         """First packet of any session, ns."""
         return min((s.start for s in self.sessions), default=0)
 
-    @property
+    @cached_property
     def end(self) -> int:
         """Last packet of any session, ns."""
         return max((s.end for s in self.sessions), default=0)
 
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """The servers, in order of their first session."""
+        by_server: dict[str, list[Session]] = defaultdict(list)
+        for s in self.sessions:
+            by_server[s.server].append(s)
+        return {server: Place(sessions, lambda: self.names) for server, sessions in by_server.items()}
+
+    def place(self, server: str) -> Place:
+        """Return what was seen of one server."""
+        return self.places.get(server) or Place([], lambda: self.names)
+
     def on(self, server: str) -> list[Session]:
         """Return the sessions to one server."""
-        return self._by_server.get(server, [])
+        return self.place(server).sessions
 
     def hosts(self, server: str) -> set[str]:
         """Return the addresses that connected to one server."""
-        return self._hosts.get(server, set())
+        return self.place(server).hosts
 
     def of(self, server: str, client: str) -> list[Session]:
         """Return the sessions of one client to one server."""
-        return self._by_client.get((server, client), [])
+        return self.place(server).by_client.get(client, [])
 
     def welcome(self, server: str) -> list[tuple[Session, Login]]:
         """Return the accepted logins of one server, each with its session."""
-        return self._welcome.get(server, [])
-
-    def decided(self, server: str) -> list[tuple[int, Login]]:
-        """Return the decided logins of one server, each behind the time (ns) of the decision; in order of session."""
-        return self._decided.get(server, [])
+        return self.place(server).welcome
 
     def at_once(self, server: str, client: str) -> int:
         """Return how many connections to a server a client had open at once, at most."""
-        if (server, client) not in self._crowds:
-            mine = (Span(s.start, s.closed_at.ts if s.closed_at else s.end) for s in self.of(server, client))
-            self._crowds[server, client] = steps(mine).peak[0]
-        return self._crowds[server, client]
+        return self.place(server).at_once(client)
 
     def is_wide(self, server: str) -> bool:
         """Tell whether one capture holds several clients of a server."""
-        clients: dict[str, str] = {}
-        return any(clients.setdefault(s.capture, s.client) != s.client for s in self.on(server))
+        return self.place(server).is_wide
 
     def accounts(self, server: str) -> set[str]:
         """Return the accounts that logins showed on one server."""
-        return self._accounts.get(server, set())
+        return self.names.on(server)
 
     def only_account(self, server: str) -> str | None:
         """Return the one account of a server; a login whose account was cut off or lost counts as that one's."""
@@ -197,30 +195,45 @@ class Scene:
 
     def unsure(self, server: str) -> int:
         """Return how many sessions of a server may have been open without the capture showing it."""
-        return self._unsure.get(server, 0)
+        return self.place(server).unsure
 
     def account(self, login: Login) -> str | None:
         """Return the account a login counts for."""
         return self.names.of(login)
 
-    def account_steps(self, server: str, account: str | None) -> Steps:
-        """Return how many sessions of an account were open on a server.
+    def accounts_of(self, logins: Iterable[Login]) -> tuple[str, ...]:
+        """Return the accounts some logins count for, in alphabetical order."""
+        return tuple(sorted(self.names.of_all(logins)))
+
+    def account_spans(self, server: str, account: str | None) -> list[Span]:
+        """Return when sessions of an account were open on a server.
 
         A session open before the capture shows no account; it counts when the server has this one account only.
         """
-        return steps(self.account_spans(server, account))
-
-    def account_spans(self, server: str, account: str | None) -> list[Span]:
-        """Return when sessions of an account were open on a server; see :meth:`account_steps`."""
-        mine = self._by_account.get((server, account), [])
+        by_account = self.place(server).by_account
+        mine = by_account.get(account, [])
         if account is not None and self.accounts(server) == {account}:
-            mine = mine + self._by_account.get((server, None), [])
+            mine = mine + by_account.get(None, [])
         return spans(mine)
 
 
-def _maybe_open(s: Session) -> bool:
-    """Tell a session that may have been open without the capture showing it."""
-    return s.opened is None and s.greeting_status != "BYE" and (s.syn_at is None or s.missed_bytes > 0)
+SILENCE_S = 3.0
+"""Seconds a server may stay silent before that is remarkable; healthy greetings and logins take well under one."""
+
+
+def _went_well(s: Session) -> bool:
+    """Tell a session that raises no question of any kind, by the fewest looks: most sessions of most captures are such."""
+    if s.complaints or s.reset_by == "server" or s.server_bytes == 0 or s.outcome in _TURNED_AWAY:
+        return False
+    if not s.logged_out and (s.bye_at is not None or s.closed_by == "server"):
+        return False
+    for login in s.logins:
+        if login.outcome is not LoginOutcome.ACCEPTED or (login.auth_ms or 0.0) >= SILENCE_S * 1000:
+            return False
+    return True
+
+
+_TURNED_AWAY = frozenset({Outcome.REFUSED_AT_GREETING, Outcome.UNREACHABLE})
 
 
 def _voice(refusal: Refusal) -> str:
@@ -231,13 +244,12 @@ def _voice(refusal: Refusal) -> str:
 
 def _login_refusals(scene: Scene) -> dict[tuple[str, str | None], list[Refusal]]:
     found: dict[tuple[str, str | None], list[Refusal]] = defaultdict(list)
-    for s in scene.sessions:
+    for s in scene.odd:
         spoken = False
         for login in s.logins:
             if login.outcome is not LoginOutcome.REFUSED or login.decided is None:
                 continue
-            line = line_of(login.status or "NO", login.code, login.text, untagged=login.status == "BYE")
-            signature = match("login", line, s.product, s.protocol)
+            line, signature = heard("login", (login.status, login.code, login.text), s.product, s.protocol)
             # After a refusal that says why, a client falls back to mechanisms that must fail (a token is no password):
             # only the first word of a connection counts then.
             if not spoken:
@@ -256,19 +268,15 @@ def _odd(refusal: Refusal, good: set[Secret]) -> bool:
 
 def login_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server, account and kind of words; refusals of an odd secret are a question of their own."""
-    accepted: dict[tuple[str, str | None], list[Login]] = defaultdict(list)
-    for login in scene.logins:
-        if login.outcome is LoginOutcome.ACCEPTED and login.decided is not None:
-            accepted[login.server, scene.account(login)].append(login)
     disputes = []
-    for key, refusals in _login_refusals(scene).items():
+    for (server, account), refusals in _login_refusals(scene).items():
         voices: dict[str, list[Refusal]] = defaultdict(list)
-        good = {x.credential for x in accepted[key] if x.credential is not None}
+        welcome = scene.place(server).accepted_of.get(account, [])
+        good = {x.credential for x in welcome if x.credential is not None}
         for refusal in refusals:
             voice = _voice(refusal)
             voices["odd secret" if not voice and _odd(refusal, good) else voice].append(refusal)
-        welcome = sorted(accepted[key], key=_decided)
-        disputes += [Dispute("login", scene, key[0], key[1], _by_time(v), welcome) for v in voices.values()]
+        disputes += [Dispute("login", scene, server, account, _by_time(v), welcome) for v in voices.values()]
     return disputes
 
 
@@ -280,7 +288,7 @@ def _greeting_line(s: Session) -> str:
 def greeting_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server for connections turned away before any login, by a BYE or by a bare close."""
     said: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
-    for s in scene.sessions:
+    for s in scene.odd:
         if s.outcome is Outcome.REFUSED_AT_GREETING and s.greeting_at is not None:
             line = _greeting_line(s)
             refusal = Refusal(s.greeting_at, s, None, line, match("greeting", line, s.product, s.protocol))
@@ -296,7 +304,7 @@ def greeting_disputes(scene: Scene) -> list[Dispute]:
 def mailbox_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server, account and meaning for what was refused after a login."""
     said: dict[tuple[str, str | None, str], list[Refusal]] = defaultdict(list)
-    for s in scene.sessions:
+    for s in scene.odd:
         account = account_of(s, scene.names)
         for c in s.complaints:
             line = line_of(c.status, c.code, c.text)
@@ -309,7 +317,7 @@ def mailbox_disputes(scene: Scene) -> list[Dispute]:
 def connect_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server and port for connections that never came about."""
     failed: dict[tuple[str, int, bool], list[Refusal]] = defaultdict(list)
-    for s in scene.sessions:
+    for s in scene.odd:
         if s.outcome is Outcome.UNREACHABLE:
             closed = s.conn_state == "REJ"
             at = s.closed_at if closed and s.closed_at else s.syn_at or s.end_at
@@ -317,14 +325,10 @@ def connect_disputes(scene: Scene) -> list[Dispute]:
     return [Dispute("connect", scene, server, None, _by_time(rs)) for (server, _, _), rs in failed.items()]
 
 
-SILENCE_S = 3.0
-"""Seconds a server may stay silent before that is remarkable; healthy greetings and logins take well under one."""
-
-
 def silence_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server for connections that were accepted by TCP and then heard nothing."""
     silent: dict[str, list[Refusal]] = defaultdict(list)
-    for s in scene.sessions:
+    for s in scene.odd:
         waiting = _waited_since(s)
         if waiting is not None and s.protocol == "imap" and s.missed_bytes == 0 and not s.one_sided:
             silent[s.server].append(Refusal(waiting, s, None, "", UNKNOWN))
@@ -349,7 +353,7 @@ def _waited_since(s: Session) -> At | None:
 def ending_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server for sessions the server ended without being asked."""
     ended: dict[str, list[Refusal]] = defaultdict(list)
-    for s in scene.sessions:
+    for s in scene.odd:
         if s.opened is None or s.logged_out or s.protocol != "imap" or foreign_reset(s):
             continue
         at = s.bye_at or (s.closed_at if s.closed_by == "server" else None)
@@ -393,7 +397,7 @@ def _cut(s: Session) -> bool:
 def reset_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server for connections reset in its name in mid-session, the foreign resets apart."""
     cut: dict[tuple[str, bool], list[Refusal]] = defaultdict(list)
-    for s in scene.sessions:
+    for s in scene.odd:
         if s.closed_at is not None and _cut(s):
             cut[s.server, foreign_reset(s)].append(Refusal(s.closed_at, s, None, "", UNKNOWN))
     return [Dispute("reset", scene, server, None, _by_time(rs)) for (server, _), rs in cut.items()]
@@ -415,7 +419,3 @@ def disputes(scene: Scene) -> list[Dispute]:
 
 def _by_time(refusals: list[Refusal]) -> list[Refusal]:
     return sorted(refusals, key=lambda r: (r.at.ts, r.at.frame))
-
-
-def _decided(login: Login) -> int:
-    return login.decided.ts if login.decided else login.at.ts

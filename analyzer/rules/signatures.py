@@ -152,6 +152,18 @@ def match(phase: str, line: str, product: str | None, protocol: str | None = "im
     return UNKNOWN
 
 
+Reply = tuple[str, str | None, str | None]
+"""Status, response code, text."""
+
+
+@lru_cache(maxsize=4096)
+def heard(phase: str, reply: Reply, product: str | None, protocol: str | None) -> tuple[str, Signature]:
+    """Return a reply as the patterns expect it, and its signature: a server says the same words thousands of times."""
+    status, code, text = reply
+    line = line_of(status or "NO", code, text, untagged=status == "BYE")
+    return line, match(phase, line, product, protocol)
+
+
 def limit_in(line: str, signature: Signature) -> int | None:
     """Return the limit's height when the phrase itself tells it."""
     found = signature.search(line)

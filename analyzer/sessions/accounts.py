@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
-from analyzer.sessions.concurrency import account_of, spans, steps
+from analyzer.sessions.concurrency import account_of, peak_of, spans
 from analyzer.sessions.names import names
-from analyzer.sessions.session import Login, Session
+from analyzer.sessions.session import Login, LoginOutcome, Session
 
 
 class Account(NamedTuple):
@@ -32,31 +33,35 @@ class Account(NamedTuple):
 
 def accounts(sessions: Sequence[Session]) -> tuple[Account, ...]:
     """Count per account and server; most refused first, then by name."""
-    known = names(login for s in sessions for login in s.logins)
+    known = names(chain.from_iterable([s.logins for s in sessions]))
     tried: dict[tuple[str, str, str], list[Login]] = defaultdict(list)
     opened: dict[tuple[str, str, str], list[Session]] = defaultdict(list)
     for s in sessions:
+        account = None
         for login in s.logins:
             account = known.of(login)
             if account is not None:
                 tried[account, s.server, s.protocol or ""].append(login)
-        account = account_of(s, known)
-        if s.opened is not None and account is not None:
-            opened[account, s.server, s.protocol or ""].append(s)
-    rows = [_row(key, logins, opened[key]) for key, logins in tried.items()]
+        if s.opened is not None:
+            if len(s.logins) != 1:
+                account = account_of(s, known)
+            if account is not None:
+                opened[account, s.server, s.protocol or ""].append(s)
+    rows = [_row(key, logins, opened.get(key, [])) for key, logins in tried.items()]
     return tuple(sorted(rows, key=lambda row: (-row.logins_refused, row.account, row.server)))
 
 
 def _row(key: tuple[str, str, str], logins: list[Login], sessions: list[Session]) -> Account:
-    peak, peak_at = steps(spans(sessions)).peak
+    peak, peak_at = peak_of(spans(sessions))
+    refused = [x.client for x in logins if x.outcome is LoginOutcome.REFUSED]
     return Account(
         account=key[0],
         server=key[1],
         protocol=key[2],
-        logins_accepted=sum(x.outcome == "accepted" for x in logins),
-        logins_refused=sum(x.outcome == "refused" for x in logins),
-        clients=tuple(dict.fromkeys(x.client for x in logins)),
-        clients_refused=tuple(dict.fromkeys(x.client for x in logins if x.outcome == "refused")),
+        logins_accepted=len([1 for x in logins if x.outcome is LoginOutcome.ACCEPTED]),
+        logins_refused=len(refused),
+        clients=tuple(dict.fromkeys([x.client for x in logins])),
+        clients_refused=tuple(dict.fromkeys(refused)),
         peak_open=peak,
         peak_open_at=peak_at,
     )

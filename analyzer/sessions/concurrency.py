@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable
-from itertools import pairwise
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from analyzer.sessions.names import Names, names
-from analyzer.sessions.session import Session
+from analyzer.sessions.session import LoginOutcome, Session
 
 
 class Steps(NamedTuple):
@@ -45,29 +45,40 @@ class Span(NamedTuple):
 def spans(sessions: Iterable[Session]) -> list[Span]:
     """Return when each accepted session was open; one open before the capture counts from the capture's first packet."""
     found = [s for s in sessions if s.opened is not None]
-    first = min((s.start for s in found), default=0)
+    first = min([s.start for s in found], default=0)
     return [Span(first if s.opened_before else s.opened or s.start, s.closed) for s in found]
 
 
 def steps(intervals: Iterable[Span]) -> Steps:
     """Turn intervals into the step line of how many are open; a close and an open at the same instant free the slot first."""
-    changes: dict[int, int] = defaultdict(int)
-    for opened, closed in intervals:
-        changes[opened] += 1
+    listed = list(intervals)
+    changes = Counter([opened for opened, _ in listed])
+    for opened, closed in listed:
         if closed is not None:
             changes[max(closed, opened)] -= 1
-    times, counts, level = [], [], 0
-    for ts in sorted(changes):
-        level += changes[ts]
-        times.append(ts)
-        counts.append(level)
-    return Steps(tuple(times), tuple(counts))
+    times = sorted(changes)
+    return Steps(tuple(times), tuple(accumulate([changes[ts] for ts in times])))
+
+
+def peak_of(intervals: Sequence[Span]) -> tuple[int, int | None]:
+    """Return the most intervals open at once, and when that was reached first; as the peak of :func:`steps`, but faster."""
+    opens = sorted([opened for opened, _ in intervals])
+    closes = sorted([max(opened, closed) for opened, closed in intervals if closed is not None])
+    most, at, gone = 0, None, 0
+    for come, ts in enumerate(opens, 1):
+        while gone < len(closes) and closes[gone] <= ts:
+            gone += 1
+        if come - gone > most:
+            most, at = come - gone, ts
+    return most, at
 
 
 def account_of(session: Session, known: Names) -> str | None:
     """Return the account whose mailbox a session opened, by the accepted login, else the last one offered."""
-    chosen = next((x for x in reversed(session.logins) if x.outcome == "accepted"), session.login)
-    return known.of(chosen) if chosen else None
+    for login in reversed(session.logins):
+        if login.outcome is LoginOutcome.ACCEPTED:
+            return known.of(login)
+    return known.of(session.logins[-1]) if session.logins else None
 
 
 def open_sessions(sessions: Iterable[Session], *, by: str = "account") -> dict[str, Steps]:

@@ -48,17 +48,39 @@ def merge(sessions: Sequence[Session]) -> Merged:
 
 def _same(aligned: Iterable[Session]) -> list[list[Session]]:
     """Group the views of each connection, in order of its first packet."""
-    by_ends: dict[tuple[str, int, str, int], list[list[Session]]] = defaultdict(list)
+    doors: dict[tuple[str, int, str, int], _Door] = defaultdict(_Door)
     groups: list[list[Session]] = []
     for s in aligned:
-        known = by_ends[s.client, s.client_port, s.server, s.server_port]
-        group = next((g for g in known if _belongs(s, g)), None)
+        door = doors[s.client, s.client_port, s.server, s.server_port]
+        group = next((g for g in door.candidates(s) if _belongs(s, g)), None)
         if group is None:
             group = []
-            known.append(group)
             groups.append(group)
-        group.append(s)
+        door.enter(s, group)
     return groups
+
+
+class _Door:
+    """Connections of the same addresses and ports: a busy client uses its ports again and again."""
+
+    def __init__(self) -> None:
+        self.recent: list[list[Session]] = []
+        """Those that a session without a handshake may belong to."""
+        self.by_isn: dict[int, list[list[Session]]] = defaultdict(list)
+
+    def candidates(self, s: Session) -> list[list[Session]]:
+        """Return the groups a session may belong to, the oldest first; sessions come in order of their start."""
+        self.recent = [g for g in self.recent if s.start - ALIGN_NS <= max(x.end for x in g)]
+        alike = self.by_isn.get(s.client_isn, []) if s.client_isn is not None else []
+        return sorted({id(g): g for g in (*self.recent, *alike)}.values(), key=lambda g: g[0].start)
+
+    def enter(self, s: Session, group: list[Session]) -> None:
+        """Put a session into its group."""
+        group.append(s)
+        if not any(g is group for g in self.recent):
+            self.recent.append(group)
+        if s.client_isn is not None and not any(g is group for g in self.by_isn[s.client_isn]):
+            self.by_isn[s.client_isn].append(group)
 
 
 def _belongs(s: Session, group: Sequence[Session]) -> bool:

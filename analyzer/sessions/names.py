@@ -7,55 +7,82 @@ that server; with two, nobody can say whom the bare name means, and each spellin
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from analyzer.sessions.session import Login
+
+Offer = tuple[str, str | None, str]
+"""(server, domain, account) as a login offered it."""
 
 
 class Names:
     """Maps what logins offered to the account it counts as."""
 
-    def __init__(self, spoken: dict[tuple[str, str, str], str]) -> None:
-        self._spoken = spoken
-        self._asked: dict[tuple[str, str | None, str], str] = {}  # by the spelling offered: asked for many times
+    def __init__(self) -> None:
+        self._meant: dict[Offer, str] = {}
+        self._there: dict[str, set[str]] = defaultdict(set)
 
     def of(self, login: Login) -> str | None:
         """Return the display name of the login's account, or None when the login showed none."""
         if login.account is None:
             return None
-        asked = (login.server, login.domain, login.account)
-        name = self._asked.get(asked)
-        if name is None:
-            name = self._asked[asked] = self._spoken.get(_spelling(login), login.account)
-        return name
+        return self._meant.get((login.server, login.domain, login.account), login.account)
 
+    def of_all(self, logins: Iterable[Login]) -> set[str]:
+        """Return the accounts of some logins."""
+        return {self._meant.get(x, x[2]) for x in set(_offers(logins))}
 
-def _spelling(login: Login) -> tuple[str, str, str]:
-    return login.server, (login.domain or "").lower(), (login.account or "").lower()
+    def on(self, server: str) -> set[str]:
+        """Return the accounts that were offered to one server."""
+        return self._there.get(server, set())
+
+    def learn(self, offer: Offer, name: str) -> None:
+        """Note which account an offer means."""
+        self._meant[offer] = name
+        self._there[offer[0]].add(name)
 
 
 def names(logins: Iterable[Login]) -> Names:
     """Find the spellings that are one account, per server; the most frequent spelling becomes the shown one."""
-    counted: dict[tuple[str, str], dict[tuple[str, str, str], int]] = defaultdict(lambda: defaultdict(int))
-    shown: dict[tuple[str, str, str], str] = {}
-    for login in logins:
-        if login.account is None:
-            continue
-        spelling = _spelling(login)
-        user = spelling[2].partition("@")[0]
-        counted[login.server, user][spelling] += 1
-        shown.setdefault(spelling, login.account)
-    spoken: dict[tuple[str, str, str], str] = {}
-    for spellings in counted.values():
-        netbios = {domain for _, domain, account in spellings if domain and "@" not in account}
-        dns = {account.partition("@")[2] for _, _, account in spellings if "@" in account}
-        alone = len(netbios) <= 1 and len(dns) <= 1
-        best = max(spellings, key=lambda s: (spellings[s], s))
-        for spelling in spellings:
-            spoken[spelling] = shown[best] if alone else _full(spelling, shown[spelling])
-    return Names(spoken)
+    # Thousands of logins, few spellings: each spelling is looked at once.
+    offers = Counter(_offers(logins))
+    alike: dict[tuple[str, str], list[Offer]] = defaultdict(list)
+    for offer in offers:
+        alike[offer[0], offer[2].lower().partition("@")[0]].append(offer)
+    result = Names()
+    for found in alike.values():
+        if len(found) == 1 and not found[0][1]:
+            result.learn(found[0], found[0][2])
+        else:
+            _join(found, offers, result)
+    return result
 
 
-def _full(spelling: tuple[str, str, str], account: str) -> str:
-    return f"{spelling[1].upper()}\\{account}" if spelling[1] else account
+def _offers(logins: Iterable[Login]) -> list[Offer]:
+    return [(x.server, x.domain, x.account) for x in logins if x.account is not None]
+
+
+def _join(offers: list[Offer], times: Counter[Offer], result: Names) -> None:
+    """Note what the spellings of one user part on one server mean."""
+    counted: Counter[tuple[str, str]] = Counter()
+    shown: dict[tuple[str, str], str] = {}
+    for offer in offers:
+        spelling = _spelling(offer)
+        counted[spelling] += times[offer]
+        shown.setdefault(spelling, offer[2])
+    netbios = {domain for domain, account in counted if domain and "@" not in account}
+    dns = {account.partition("@")[2] for _, account in counted if "@" in account}
+    alone = len(netbios) <= 1 and len(dns) <= 1
+    best = max(counted, key=lambda s: (counted[s], s))
+    for offer in offers:
+        spelling = _spelling(offer)
+        result.learn(offer, shown[best] if alone else _full(spelling[0], shown[spelling]))
+
+
+def _spelling(offer: Offer) -> tuple[str, str]:
+    return (offer[1] or "").lower(), offer[2].lower()
+
+
+def _full(domain: str, account: str) -> str:
+    return f"{domain.upper()}\\{account}" if domain else account

@@ -1,11 +1,13 @@
 """Open sessions over time."""
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.at import NS_PER_S
-from analyzer.sessions.concurrency import Span, Steps, levels, open_sessions, spans, steps
+from analyzer.sessions.concurrency import Span, Steps, levels, open_sessions, peak_of, spans, steps
 from tests.records import full_house, ns, one_pc, session
 
 TWO = [Span(10, 30), Span(20, None)]
@@ -93,3 +95,16 @@ def test_the_line_is_the_plain_count(intervals: list[Span], second: int) -> None
     ts = second * NS_PER_S
     plain = sum(s.opened < ts and (s.closed is None or s.closed >= ts) and s.closed != s.opened for s in intervals)
     assert steps(intervals).at(ts) == plain
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_fast_peak_is_that_of_the_step_line(seed: int) -> None:
+    rng = Random(seed)
+    some = [Span(begin := rng.randrange(20), rng.choice((None, begin + rng.randrange(9)))) for _ in range(1 + seed)]
+    most, at = steps(some).peak
+    assert peak_of(some) == (most, at if most else None)
+
+
+def test_nothing_open_has_no_peak() -> None:
+    assert peak_of([]) == (0, None)
+    assert peak_of([Span(5, 5)]) == (0, None)

@@ -21,7 +21,7 @@ from analyzer.at import NS_PER_S
 from analyzer.rules.finding import Evidence
 from analyzer.rules.ledger import Ledger, decided_ts, host_of
 from analyzer.rules.rule import Question, Rule, shown_by, words
-from analyzer.sessions.session import Login, LoginOutcome
+from analyzer.sessions.session import Login
 
 CAUSE = "account_locked"
 FAILURES_NEEDED = 3
@@ -51,11 +51,8 @@ def _failures_before(book: Ledger, moment: int) -> list[Login]:
     since = moment - int(FAILURES_WINDOW_S * NS_PER_S)
     return [
         x
-        for s in dispute.scene.on(dispute.server)
-        for x in s.logins
-        if x.outcome is LoginOutcome.REFUSED
-        and since <= decided_ts(x) < moment
-        and dispute.scene.account(x) == dispute.account
+        for x in dispute.scene.place(dispute.server).refused_of.get(dispute.account, ())
+        if since <= decided_ts(x) < moment
         and (x.credential not in good if x.credential is not None else host_of(x) not in book.witnesses)
     ]
 

@@ -43,7 +43,7 @@ def check(question: Question) -> Iterator[Evidence]:
             kind="not-offered",
             source="RFC 9051, section 6.2.2",
         )
-    worked = any(x.mechanism in mechanisms for _, x in dispute.scene.welcome(dispute.server))
+    worked = any(mechanism in mechanisms for _, mechanism in dispute.scene.place(dispute.server).ways)
     if worked and not dispute.signature.explicit:
         yield Evidence("logins with this mechanism were accepted on this server", (), -20.0, kind="mechanism-accepted")
 

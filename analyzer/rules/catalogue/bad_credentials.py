@@ -22,10 +22,10 @@ from collections.abc import Iterator
 
 from analyzer.at import NS_PER_S
 from analyzer.rules.finding import Evidence
-from analyzer.rules.ledger import SECRET_WINDOW_S, Ledger, decided_ts, host_of
+from analyzer.rules.ledger import SECRET_WINDOW_S, Ledger, by_host, decided_ts, host_of
 from analyzer.rules.rule import Question, Rule, shown_by, words
 from analyzer.secret import Secret
-from analyzer.sessions.session import Login, LoginOutcome
+from analyzer.sessions.session import Login
 
 CAUSE = "bad_credentials"
 RETRY_LOOP_S = 90.0
@@ -67,8 +67,9 @@ def _other_secret(book: Ledger) -> Iterator[Evidence]:
         )
         return
     window = SECRET_WINDOW_S * NS_PER_S
-    near = [x for x in book.accepted if abs(decided_ts(x) - book.dispute.first) <= window or x in book.interleaved]
-    after = [x for x in book.accepted if decided_ts(x) > book.dispute.first]
+    first, last = book.dispute.first, book.dispute.last
+    near = [x for x in book.accepted if abs(decided_ts(x) - first) <= window or first < decided_ts(x) < last]
+    after = book.accepted_since(first)
     if near:
         witness = (after or near)[0]
         yield shown_by(
@@ -81,11 +82,11 @@ def _other_secret(book: Ledger) -> Iterator[Evidence]:
 
 
 def _several(book: Ledger) -> Iterator[Evidence]:
-    by_host: dict[str, dict[Secret, Login]] = defaultdict(dict)
+    by_secret: dict[str, dict[Secret, Login]] = defaultdict(dict)
     for login in book.refused:
         if login.credential is not None:
-            by_host[host_of(login)].setdefault(login.credential, login)
-    tried = {host: secrets for host, secrets in by_host.items() if len(secrets) > 1}
+            by_secret[host_of(login)].setdefault(login.credential, login)
+    tried = {host: secrets for host, secrets in by_secret.items() if len(secrets) > 1}
     if tried and not book.accepted:
         host, secrets = max(tried.items(), key=lambda item: len(item[1]))
         yield shown_by(
@@ -114,14 +115,11 @@ def _many_accounts(question: Question, book: Ledger) -> Iterator[Evidence]:
     dispute = question.dispute
     if book.accepted:
         return
-    for client in dispute.clients:
-        mine = [x for s in dispute.scene.of(dispute.server, client) for x in s.logins]
-        tried = {dispute.scene.account(x) for x in mine if x.outcome is LoginOutcome.REFUSED} - {None}
-        if len(tried) >= MANY_ACCOUNTS and not any(x.outcome is LoginOutcome.ACCEPTED for x in mine):
-            yield shown_by(
-                f"{client} tried {len(tried)} accounts and got into none", 6.0, "many-accounts", book.refused[:3]
-            )
-            return
+    guesses = dispute.scene.place(dispute.server).guesses
+    client = next((x for x in dispute.clients if guesses.get(x, 0) >= MANY_ACCOUNTS), None)
+    if client is not None:
+        text = f"{client} tried {guesses[client]} accounts and got into none"
+        yield shown_by(text, 6.0, "many-accounts", book.refused[:3])
 
 
 def _never_here(book: Ledger) -> Iterator[Evidence]:
@@ -131,7 +129,7 @@ def _never_here(book: Ledger) -> Iterator[Evidence]:
     if not book.below or book.kept or book.regained:
         return
     others = {host_of(x) for x in book.accepted}
-    during = [x for x in book.accepted if decided_ts(x) > book.dispute.first]
+    during = book.accepted_since(book.dispute.first)
     if others and during:
         hosts = ", ".join(sorted(book.refused_hosts)[:3])
         yield shown_by(
@@ -194,11 +192,9 @@ def _returned(book: Ledger) -> list[Login]:
     """Return a host's (refused, accepted) pair within seconds in a retry loop, where secrets cannot be compared."""
     if book.fast_retry_s is None or book.strange:
         return []
-    by_host: dict[str, list[Login]] = defaultdict(list)
-    for login in book.refused:
-        by_host[host_of(login)].append(login)
+    turned = by_host(book.refused)
     for after in book.accepted:
-        refused = by_host.get(host_of(after), [])
+        refused = turned.get(host_of(after), [])
         first = bisect_right(refused, decided_ts(after) - RETRY_LOOP_S * NS_PER_S, key=decided_ts)
         mine = refused[first : bisect_left(refused, decided_ts(after), key=decided_ts)]
         if len(mine) >= 3:

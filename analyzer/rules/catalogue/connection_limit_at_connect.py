@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.rules.crowd import crowd
 from analyzer.rules.finding import Evidence
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
 
@@ -36,7 +35,7 @@ def check(question: Question) -> Iterator[Evidence]:
     yield Evidence(
         "turned away before the login, so the account plays no part", refs, 3.0, filter=shown, kind="before-login"
     )
-    stands = crowd(dispute)
+    stands = question.crowd
     apart = stands.passed_by or (len(stands.refused) > 1 and stands.total.clean)
     if apart and (stands.total.clean or any(s.clean for s in stands.by_client.values())):
         text = "enough clients were seen to tell a limit per address from one of the whole server"

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.rules.crowd import crowd
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.rule import Question, Rule, filter_of, frame_filter, frames, words
 
@@ -31,7 +30,7 @@ def check(question: Question) -> Iterator[Evidence]:
         return
     if dispute.kind != "greeting" or dispute.signature.explicit:
         return
-    stands = crowd(dispute)
+    stands = question.crowd
     clean = {
         client: s for client, s in stands.by_client.items() if s.clean and s.counted > 1 and (s.least_refused or 0) > 1
     }

@@ -29,7 +29,7 @@ from math import log10
 
 from analyzer.at import NS_PER_S
 from analyzer.rules.finding import Evidence
-from analyzer.rules.ledger import Ledger, decided_ts, host_of
+from analyzer.rules.ledger import Ledger, by_host, decided_ts, host_of
 from analyzer.rules.plateau import rank_db
 from analyzer.rules.rule import Question, Rule, filter_of, shown_by, words
 from analyzer.sessions.session import Login
@@ -100,10 +100,10 @@ def _back(book: Ledger) -> Iterator[Evidence]:
         refused, after = book.regained[0]
         yield shown_by("the refused secret was accepted later: it was right", weight, "back", [refused, after])
         return
+    entered, turned = by_host(book.accepted), by_host(book.refused)
     for host in sorted(book.witnesses & book.refused_hosts):
-        mine = [x for x in book.accepted if host_of(x) == host]
-        no = [x for x in book.refused if host_of(x) == host]
-        before, after = mine[0], mine[-1]
+        no = turned[host]
+        before, after = entered[host][0], entered[host][-1]
         if (
             decided_ts(before) < decided_ts(no[0]) < decided_ts(after)
             and decided_ts(after) - decided_ts(no[0]) < RETURN_S * NS_PER_S
@@ -124,7 +124,7 @@ def _plateau(book: Ledger) -> Iterator[Evidence]:
     accepted = len(book.accepted)
     inside = [x for x in book.refused if host_of(x) in book.witnesses]
     # Counted from the first refusal on: a quiet morning of acceptances proves nothing about the trouble at noon.
-    since = sum(1 for x in book.accepted if decided_ts(x) > book.dispute.first)
+    since = len(book.accepted_since(book.dispute.first))
     # Retries between two acceptances are one fact, told by hosts that are known to have good credentials.
     exact = rank_db(since, book.episodes) if inside else 0.0
     decisive = stand.clean and exact >= DECISIVE_RANK_DB and book.comebacks >= COMEBACKS_NEEDED
@@ -148,7 +148,7 @@ def _height(book: Ledger) -> Iterator[Evidence]:
     height = stand.height or 0
     if stand.at_height * 10 < stand.counted * 9:
         return
-    product = next((s.product for s in book.dispute.scene.on(book.dispute.server) if s.product), None)
+    product = book.dispute.scene.place(book.dispute.server).product
     if book.dispute.scene.known.limit == height:
         yield shown_by(
             f"refusals came with exactly {height} open, the limit you named", 12.0, "height", book.refused[:3]

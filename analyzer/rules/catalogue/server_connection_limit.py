@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.rules.crowd import crowd
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.rule import Question, Rule, filter_of, frame_filter, frames, words
@@ -40,7 +39,7 @@ def check(question: Question) -> Iterator[Evidence]:
         return
     if dispute.kind != "greeting" or dispute.signature.explicit:
         return
-    stands = crowd(dispute)
+    stands = question.crowd
     if stands.passed_by:
         yield Evidence("other addresses were welcomed meanwhile", refs, -20.0, filter=shown, kind="others-welcome")
     elif len(stands.refused) > 1 and stands.total.clean:

@@ -15,17 +15,19 @@ Sources
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from itertools import islice
 
 from analyzer.rules.finding import Evidence
-from analyzer.rules.ledger import decided_ts
+from analyzer.rules.place import Place
 from analyzer.rules.rule import Question, Rule, shown_by, words
-from analyzer.rules.signatures import line_of, match
-from analyzer.sessions.session import Login, LoginOutcome
 
 CAUSE = "server_unavailable"
 SLOW_MS = 8000.0
 """Median wait before a refusal that tells of time-outs behind the server; the longest known tarpit is 5 s."""
+COUNTED = 100
+"""Accounts counted: more make no difference, and there may be thousands."""
+SAMPLE = 200
+"""Waits whose median is taken; of more, every so many-th."""
 
 
 def check(question: Question) -> Iterator[Evidence]:
@@ -34,38 +36,54 @@ def check(question: Question) -> Iterator[Evidence]:
     dispute = question.dispute
     if dispute.signature.explicit:
         return
-    scene = dispute.scene
-    product, protocol = dispute.refusals[0].session.product, dispute.refusals[0].session.protocol
+    scene, place = dispute.scene, dispute.scene.place(dispute.server)
     first, last = dispute.first, dispute.last
-    during = [x for ts, x in scene.decided(dispute.server) if first <= ts <= last]
-    welcome = [x for x in during if x.outcome is LoginOutcome.ACCEPTED]
-    turned = [x for x in during if x.outcome is LoginOutcome.REFUSED and not _explained(x, product, protocol)]
-    refused = {scene.account(x) for x in turned} - {None}
-    if dispute.kind == "login" and len(refused) > 1 and len({x.client for x in turned}) > 1 and not welcome:
-        accepted_before = any(decided_ts(x) < first for _, x in scene.welcome(dispute.server))
-        text = f"{len(refused)} accounts were refused in the same time and none accepted"
-        yield shown_by(text, 8.0 if accepted_before else 4.0, "all-accounts", during[:5])
-    waits = sorted(x.auth_ms for x in turned if x.auth_ms is not None)
-    if dispute.kind == "login" and waits and waits[len(waits) // 2] >= SLOW_MS:
-        text = f"refusals took {waits[len(waits) // 2] / 1000:.0f} s, as when a back end does not answer"
-        yield shown_by(text, 6.0, "slow", turned[:5])
-    others = [x for x in welcome if scene.account(x) != dispute.account]
+    begin, end = place.accepted.between(first, last)
+    if dispute.kind == "login":
+        if begin == end:
+            yield from _everybody(question, place)
+        yield from _slow(question, place)
+    welcome = map(place.accepted.logins.__getitem__, range(begin, end))
+    others = list(islice((x for x in welcome if scene.account(x) != dispute.account), 3))
     if others:
-        yield shown_by("other accounts were accepted at the same time", -12.0, "others-fine", others[:3])
-    elif welcome and dispute.kind == "login":
-        yield shown_by("logins of the same account were accepted at the same time", -10.0, "others-fine", welcome[:3])
+        yield shown_by("other accounts were accepted at the same time", -12.0, "others-fine", others)
+    elif begin < end and dispute.kind == "login":
+        same = place.accepted.logins[begin : min(begin + 3, end)]
+        yield shown_by("logins of the same account were accepted at the same time", -10.0, "others-fine", same)
     if scene.known.others_working:
         yield Evidence("you said that others work with this account", (), -15.0, kind="known-others", source="--known")
 
 
-def _explained(login: Login, product: str | None, protocol: str | None) -> bool:
-    """Tell a refusal whose words name another reason."""
-    return _explicit(login.status, login.code, login.text, product, protocol)
+def _everybody(question: Question, place: Place) -> Iterator[Evidence]:
+    """Testify when accounts were refused from several clients in a time in which nobody was accepted."""
+    dispute = question.dispute
+    begin, end = place.unexplained.between(dispute.first, dispute.last)
+    accounts: dict[str | None, None] = {}
+    clients: set[str] = set()
+    for login in map(place.unexplained.logins.__getitem__, range(begin, end)):
+        accounts[dispute.scene.account(login)] = None
+        clients.add(login.client)
+        if len(accounts) > COUNTED and len(clients) > 1:
+            break
+    accounts.pop(None, None)
+    if len(accounts) > 1 and len(clients) > 1:
+        accepted_before = bool(place.accepted.times) and place.accepted.times[0] < dispute.first
+        number = f"{len(accounts)} accounts" if len(accounts) < COUNTED else f"{COUNTED} accounts or more"
+        text = f"{number} were refused in the same time and none accepted"
+        shown = place.unexplained.logins[begin : begin + 5]
+        yield shown_by(text, 8.0 if accepted_before else 4.0, "all-accounts", shown)
 
 
-@lru_cache(maxsize=4096)
-def _explicit(status: str, code: str | None, text: str | None, product: str | None, protocol: str | None) -> bool:
-    return match("login", line_of(status or "NO", code, text), product, protocol).explicit
+def _slow(question: Question, place: Place) -> Iterator[Evidence]:
+    """Testify when most refusals took as long as a time-out behind the server."""
+    if place.slowest_ms < SLOW_MS:
+        return
+    begin, end = place.unexplained.between(question.dispute.first, question.dispute.last)
+    turned = place.unexplained.logins[begin : end : 1 + (end - begin) // SAMPLE]
+    waits = sorted(x.auth_ms for x in turned if x.auth_ms is not None)
+    if waits and waits[len(waits) // 2] >= SLOW_MS:
+        text = f"refusals took {waits[len(waits) // 2] / 1000:.0f} s, as when a back end does not answer"
+        yield shown_by(text, 6.0, "slow", turned[:5])
 
 
 RULE = Rule(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.rules.crowd import crowd
 from analyzer.rules.finding import Evidence
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
 
@@ -31,7 +30,7 @@ def check(question: Question) -> Iterator[Evidence]:
     if dispute.kind != "greeting" or dispute.protocol != "smtp" or dispute.signature.explicit:
         return
     refs, shown = frames(dispute), frame_filter(dispute)
-    stands = crowd(dispute)
+    stands = question.crowd
     clean = [s for s in (*stands.by_client.values(), stands.total) if s.clean and (s.least_refused or 0) > 1]
     if clean:
         text = f"refused only with {clean[0].least_refused} or more connections open, welcomed with {clean[0].most_accepted} or fewer"

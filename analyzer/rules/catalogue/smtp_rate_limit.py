@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.at import NS_PER_S
-from analyzer.rules.crowd import crowd
 from analyzer.rules.finding import Evidence
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
 
@@ -33,7 +32,7 @@ def check(question: Question) -> Iterator[Evidence]:
     if dispute.kind != "greeting" or dispute.protocol != "smtp" or dispute.signature.explicit:
         return
     refs, shown = frames(dispute), frame_filter(dispute)
-    stands = crowd(dispute)
+    stands = question.crowd
     turned = {id(r.session) for r in dispute.refusals}
     first = dispute.refusals[0]
     recent = [

@@ -20,9 +20,7 @@ from collections.abc import Iterator
 from analyzer.rules.finding import Evidence
 from analyzer.rules.plateau import standing
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
-from analyzer.rules.scene import Dispute
-from analyzer.sessions.concurrency import account_of, spans, steps
-from analyzer.sessions.session import Session
+from analyzer.sessions.concurrency import spans, steps
 
 CAUSE = "store_session_limit"
 DEFAULT_SESSIONS = 16
@@ -36,13 +34,16 @@ def check(question: Question) -> Iterator[Evidence]:
     if dispute.signature.explicit:
         return
     refs, shown = frames(dispute), frame_filter(dispute)
-    complained = {id(r.session) for r in dispute.refusals}
-    mine = [s for s in dispute.scene.on(dispute.server) if s.opened is not None and _belongs(s, dispute)]
-    working = [s for s in mine if id(s) not in complained]
+    complained: dict[int, int] = {}
+    for r in dispute.refusals:
+        complained.setdefault(id(r.session), r.at.ts)
+    mine = dispute.scene.place(dispute.server).by_account.get(dispute.account, [])
+    working = [s for s in mine if s.opened is not None and id(s) not in complained]
     # Sessions that were refused their mailbox hold none; the line counts those that work.
     open_spans = spans(working)
-    first = [next(r.at.ts for r in dispute.refusals if id(r.session) == key) for key in complained]
-    stand = standing(sorted(first), [s.opened for s in working if s.opened is not None], open_spans, steps(open_spans))
+    stand = standing(
+        sorted(complained.values()), [s.opened for s in working if s.opened is not None], open_spans, steps(open_spans)
+    )
     if stand.clean and stand.height:
         text = f"the mailbox was refused only with {stand.least_refused} or more working sessions, given with {stand.most_accepted} or fewer"
         yield Evidence(text, refs, 5.0, filter=shown, kind="plateau")
@@ -52,10 +53,6 @@ def check(question: Question) -> Iterator[Evidence]:
     elif stand.counted and stand.below == stand.counted and len(dispute.scene.hosts(dispute.server)) > 1:
         text = "the mailbox was refused however few sessions were open"
         yield Evidence(text, refs, -10.0, filter=shown, kind="plateau")
-
-
-def _belongs(session: Session, dispute: Dispute) -> bool:
-    return account_of(session, dispute.scene.names) == dispute.account
 
 
 RULE = Rule(

@@ -45,9 +45,8 @@ def check(question: Question) -> Iterator[Evidence]:
             kind="logindisabled",
             source="RFC 9051",
         )
-    welcome = dispute.scene.welcome(dispute.server)
-    clear = any(s.tls == "none" and x.mechanism in CLEAR for s, x in welcome)
-    if clear and not dispute.signature.explicit:
+    ways = dispute.scene.place(dispute.server).ways
+    if any(tls == "none" and mechanism in CLEAR for tls, mechanism in ways) and not dispute.signature.explicit:
         yield Evidence("clear-text logins were accepted on this server", (), -20.0, kind="clear-accepted")
 
 

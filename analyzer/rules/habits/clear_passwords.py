@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from analyzer.rules.finding import FrameRef
 from analyzer.rules.habit import Habit, Sight
+from analyzer.rules.rule import FRAMES_SHOWN
 from analyzer.rules.scene import Scene
 from analyzer.rules.weigh import UNDETERMINED
 from analyzer.sessions.session import Login, Session
@@ -25,25 +26,26 @@ from analyzer.sessions.session import Login, Session
 
 def check(scene: Scene) -> Iterator[Sight]:
     """Yield one sight per server that was told secrets in clear."""
-    for server in dict.fromkeys(s.server for s in scene.sessions):
-        shown = [(s, x) for s in scene.on(server) for x in s.logins if _in_clear(s, x)]
+    for server, place in scene.places.items():
+        shown = [(s, x) for s in place.sessions if s.tls == "none" for x in s.logins if _is_told(x)]
         if shown:
             yield _sight(scene, server, shown)
 
 
-def _in_clear(s: Session, login: Login) -> bool:
-    return s.tls == "none" and login.credential is not None and login.account_from != "token"
+def _is_told(login: Login) -> bool:
+    """Tell a login that sends its password itself."""
+    return login.credential is not None and login.account_from != "token"
 
 
 def _sight(scene: Scene, server: str, shown: list[tuple[Session, Login]]) -> Sight:
-    accounts = tuple(sorted({a for _, x in shown if (a := scene.account(x)) is not None}))
+    accounts = scene.accounts_of([x for _, x in shown])
     n = len(accounts) or 1
     return Sight(
         title=f"passwords of {n} accounts cross the wire in clear" if n > 1 else "a password crosses the wire in clear",
         meaning="Whoever can read the traffic, or this capture, can log in.",
         server=server,
         sessions=[s for s, _ in shown],
-        frames=[FrameRef(x.capture, x.at.frame) for _, x in shown],
+        frames=[FrameRef(x.capture, x.at.frame) for _, x in shown[:FRAMES_SHOWN]],
         accounts=accounts,
     )
 

@@ -24,8 +24,9 @@ from analyzer.sessions.session import Login, Session
 
 def check(scene: Scene) -> Iterator[Sight]:
     """Yield one sight per server whose word was ignored."""
-    for server in dict.fromkeys(s.server for s in scene.sessions):
-        shown = [(s, x) for s in scene.on(server) for x in s.logins if _ignores(s, x)]
+    for server, place in scene.places.items():
+        told = [s for s in place.sessions if s.login_disabled_at is not None]
+        shown = [(s, x) for s in told for x in s.logins if _ignores(s, x)]
         if not shown:
             continue
         times = f" {len(shown)} times" if len(shown) > 1 else ""

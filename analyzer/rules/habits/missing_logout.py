@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from analyzer.rules.finding import FrameRef
 from analyzer.rules.habit import Habit, Sight
+from analyzer.rules.rule import FRAMES_SHOWN
 from analyzer.rules.scene import Scene
 from analyzer.rules.weigh import UNDETERMINED
 from analyzer.sessions.session import Session
@@ -28,24 +29,24 @@ SEVERAL = 3
 
 def check(scene: Scene) -> Iterator[Sight]:
     """Yield one sight per server that was left without a word."""
-    for server in dict.fromkeys(s.server for s in scene.sessions):
-        left = [(s, s.closed_at.frame) for s in scene.on(server) if s.closed_at is not None and _left(s)]
+    for server, place in scene.places.items():
+        left = [s for s in place.sessions if not s.logged_out and s.closed_by == "client" and _left(s)]
         if len(left) < SEVERAL:
             continue
         yield Sight(
             title=f"{len(left)} sessions ended without LOGOUT: their slots may linger",
             meaning="Until the server notices, they count towards the account's limit.",
             server=server,
-            sessions=[s for s, _ in left],
-            frames=[FrameRef(s.capture, frame) for s, frame in left],
-            accounts=tuple(sorted({a for s, _ in left for x in s.logins if (a := scene.account(x)) is not None})),
+            sessions=left,
+            frames=[FrameRef(s.capture, s.closed_at.frame) for s in left[:FRAMES_SHOWN] if s.closed_at is not None],
+            accounts=scene.accounts_of(x for s in left for x in s.logins),
         )
 
 
 def _left(s: Session) -> bool:
-    """Tell a session that its client ended without a word, as far as all it said was captured and could be read."""
+    """Tell a session that ended without a word, as far as all that was said was captured and could be read."""
     whole = s.tls == "none" and s.missed_bytes == 0 and not s.one_sided
-    return whole and s.opened is not None and s.closed_by == "client" and not s.logged_out and s.bye_at is None
+    return whole and s.opened is not None and s.closed_at is not None and s.bye_at is None
 
 
 HABIT = Habit(

@@ -30,8 +30,10 @@ SEVERAL = 3
 
 def check(scene: Scene) -> Iterator[Sight]:
     """Yield one sight per server the way to which loses packets."""
-    for server in dict.fromkeys(s.server for s in scene.sessions):
-        there = [s for s in scene.on(server) if s.established_at is not None or s.opened_before]
+    for server, place in scene.places.items():
+        if sum([s.retransmits for s in place.sessions]) < MANY:
+            continue
+        there = [s for s in place.sessions if s.established_at is not None or s.opened_before]
         again, packets = sum(s.retransmits for s in there), sum(s.packets for s in there)
         lossy = [s for s in there if s.retransmits]
         if again < MANY or again < SHARE * packets or len(lossy) < SEVERAL:

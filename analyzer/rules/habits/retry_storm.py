@@ -36,7 +36,7 @@ Attempts = list[tuple[Session, Login]]
 def check(scene: Scene) -> Iterator[Sight]:
     """Yield one sight per server that is stormed, with all the clients that do it."""
     attempts: dict[str, dict[str, Attempts]] = defaultdict(lambda: defaultdict(list))
-    for s in scene.sessions:
+    for s in scene.odd:
         for login in s.logins:
             if login.outcome is LoginOutcome.REFUSED:
                 attempts[s.server][s.client].append((s, login))
@@ -64,7 +64,7 @@ def _sight(scene: Scene, server: str, storms: dict[str, Attempts]) -> Sight:
         server=server,
         sessions=[s for s, _ in found],
         frames=[FrameRef(x.capture, x.at.frame) for _, x in found],
-        accounts=tuple(sorted({a for _, x in found if (a := scene.account(x)) is not None})),
+        accounts=scene.accounts_of(x for _, x in found),
     )
 
 
