@@ -92,7 +92,7 @@ class Bulk:
         self._span, self._mean = LEAST_STRETCH_BYTES, 0.0
         self._first, self._last = 1 << 64, -1
         self._pending = _Pending(walk.window)
-        self._odd_ports = OddPorts(self, walk.selection) if walk.any_port else None
+        self._odd_ports = OddPorts(self, walk) if walk.any_port else None
 
     def packets(self, damage: str | None) -> Iterator[Packets]:
         """Yield window after window, as :meth:`Walk.packets` does."""
@@ -155,6 +155,9 @@ class Bulk:
         for _ in range(self._odd_run):
             if at >= len(self._data):
                 break
+            self._here = at
+            if self._odd_ports is not None and self._container.ends(at):
+                self._do(self._odd_ports.between(last=True))
             at, record = self._container.step(at)
             if record is not None:
                 self._frame += 1
@@ -162,9 +165,9 @@ class Bulk:
                 self._first, self._last = min(self._first, ts), max(self._last, ts)
                 self._walk.general(self._frame, ts, self._data[place : place + size], wire, link)
                 self._pending.add_plain([self._frame] * self._walk.window.waiting)
+                if self._odd_ports is not None:
+                    self._do(self._odd_ports.between(last=False))
         self._pending.settle()
-        if self._odd_ports is not None:
-            self._odd_ports.settle()
         return at
 
     def _found(self, region: Region, start: int, end: int) -> Stretch:
@@ -219,13 +222,11 @@ class Bulk:
         for look in looks:
             if len(look.group.odd):
                 plain += self._plain_jobs(region, self.pick(look, look.group.odd, found))
+        self._do(plain)
         if self._odd_ports is not None:
             followed, jobs = self._odd_ports.look(region, found, looks)
             picked += followed
-            plain += jobs
-        if plain:
-            plain.sort(key=lambda job: job[0])
-            self._do(plain)
+            self._do(jobs)
         for batch in self._batches(region, picked):
             self._pending.add(batch)
         self._pending.settle()
@@ -233,13 +234,11 @@ class Bulk:
         if found.total:
             last = max(int(block.at[block.valid].max()) for block in found.blocks if block.valid.any())
             self._container.passed(region.origin + last)
-        if self._odd_ports is not None:
-            self._odd_ports.settle()
 
     @property
-    def since(self) -> int:
-        """Where the section at hand begins: earlier records cannot be read with its interfaces."""
-        return self._container.since
+    def frame(self) -> int:
+        """The last frame before those at hand."""
+        return self._frame
 
     def again(self, place: int, frame: int) -> Iterator[tuple[Region, Stretch, list[Look]]]:
         """Walk again over the records from ``place`` to the stretch at hand; ``frame`` is the one before them."""
@@ -270,8 +269,11 @@ class Bulk:
         for at, number, ts, size, wire in zip(*(column.tolist() for column in columns), strict=True):
             yield number, (self._walk.general, (number, ts, data[at + base : at + base + size], wire, link))
 
-    def _do(self, jobs: Sequence[tuple[int, Any]]) -> None:
+    def _do(self, jobs: list[tuple[int, Any]]) -> None:
         """Let the plain road look at frames, in order; note at which frame each row was kept."""
+        if not jobs:
+            return
+        jobs.sort(key=lambda job: job[0])
         arrivals: list[int] = []
         window = self._walk.window
         for number, (what, arguments) in jobs:
@@ -279,6 +281,8 @@ class Bulk:
             if window.waiting > len(arrivals):
                 arrivals += [number] * (window.waiting - len(arrivals))
         self._pending.add_plain(arrivals)
+        if self._odd_ports is not None:
+            self._odd_ports.settle()
 
     # -- kept rows
 

@@ -74,7 +74,6 @@ class Records:
         order, self._scale, facts.resolution, head = MAGICS[data[:4]]
         self._data, self._facts = data, facts
         self.at = _FILE_HEADER_BYTES
-        self.since = 0
         self._link = Struct(order + "I").unpack_from(data, 20)[0] & _LINK_MASK
         announce(facts, self._link)
         self._limit = frame_limit(self._link)
@@ -96,6 +95,12 @@ class Records:
         for record in records(self._data, self._facts, at):
             return record[1] + record[2], record
         return len(self._data), None
+
+    @staticmethod
+    def ends(at: int) -> bool:
+        """Tell that nothing begins at ``at`` behind which earlier records could not be read any more."""
+        del at
+        return False
 
     def skip(self, at: int) -> tuple[int, int]:
         """Return where the record behind the one at ``at`` is, and that this is one frame."""

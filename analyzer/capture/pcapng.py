@@ -227,8 +227,6 @@ class Records:
     def __init__(self, data: Data, facts: Facts) -> None:
         self._data = data
         self._blocks = _Blocks(data, facts)
-        self.since = 0
-        """Where the section begins."""
         self._newest = -1
         """Place of the latest packet block taken in bulk since the last one read the plain way; -1: none."""
         self.at = 0
@@ -261,12 +259,13 @@ class Records:
             self._blocks.read(self._newest)  # its time is what a frame without one inherits
             self._newest = -1
         found = self._blocks.read(at)
-        if self._data[at : at + 4] == MAGIC:
-            self.since = at
-            self._set_up()
-        elif self._known != len(self._blocks.interfaces):
+        if self._data[at : at + 4] == MAGIC or self._known != len(self._blocks.interfaces):
             self._set_up()
         return found
+
+    def ends(self, at: int) -> bool:
+        """Tell whether a new section begins at ``at``: earlier records cannot be read with its interfaces."""
+        return self._data[at : at + 4] == MAGIC
 
     def skip(self, at: int) -> tuple[int, int]:
         """Return where the block behind the one at ``at``, of the same section, is; and how many frames this one is."""

@@ -8,7 +8,7 @@ must say so more plainly.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+from collections import deque
 from struct import Struct
 
 from analyzer.capture.packets import ACK, SYN
@@ -18,10 +18,8 @@ MAIL_PORTS = frozenset({25, 110, 143, 465, 587, 993, 995})
 """SMTP, POP3, IMAP, SMTPS, submission, IMAPS, POP3S (IANA)."""
 
 LOOKBACK_FRAMES = 65_536
-"""Frames of the capture after its SYN within which a connection must greet: what lies further back is not kept."""
-
-WAITING_LIMIT = 32_768
-"""Connections remembered while they have not spoken; the oldest is forgotten (port scans open many)."""
+"""Frames of the capture after its SYN for which a connection is remembered, whatever became of it: one SYN a frame at
+most, so this bounds their number, too (port scans open many). One that greets later must say so as if it had no SYN."""
 
 WAITING_PACKETS_LIMIT = 24
 """Packets remembered of one such connection: handshake, retransmissions and the first words of a proxy's client."""
@@ -55,6 +53,7 @@ _PLAIN_GREETING = re.compile(
 # HTTP CONNECT (RFC 9110, section 9.3.6), the PROXY protocol, SOCKS 4 and 5 (RFC 1928): the mail greeting comes later
 _PREAMBLE = re.compile(rb"CONNECT |PROXY |\x04\x01|\x05[\x01-\x09]")
 _OFFSET_FLAGS = Struct(">12xBB").unpack_from
+_TCP_BYTES = 20
 
 _Key = bytes
 """Source, destination, source port, destination port as on the wire."""
@@ -78,10 +77,9 @@ class Selection:
 
     def __init__(self, window: Window) -> None:
         self.followed: set[_Key] = set()
-        self.waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
-        self.fresh: list[_Key] | None = None
-        """Connections begun or followed since somebody who wants to know cleared it."""
-        self._dismissed: OrderedDict[_Key, None] = OrderedDict()
+        self.waiting: dict[_Key, _Waiting] = {}
+        self._dismissed: dict[_Key, _Waiting] = {}
+        self._begun: deque[_Waiting] = deque()
         self._window = window
 
     def offer(self, key: _Key, segment: Segment) -> None:
@@ -90,14 +88,17 @@ class Selection:
             self._window.add(segment)
             return
         data, at, end = segment.data, segment.at, segment.end
+        if at + _TCP_BYTES > end:
+            return
         words, flags = _OFFSET_FLAGS(data, at)
         payload = data[at + (words >> 4) * 4 : min(end, at + (words >> 4) * 4 + GREETING_BYTES)]
         if flags & SYN and not flags & ACK:
             self._begin(key, segment.frame, data[at + 4 : at + 8])
         known = self.waiting.get(key)
         if known is not None and segment.frame - known.frame > LOOKBACK_FRAMES:
-            self._dismiss(known)
-        elif payload:
+            self._forget(known)
+            known = None
+        if payload:
             self._heard(key, payload, segment, known)
         elif known is not None:
             self._remember(segment, known)
@@ -106,21 +107,22 @@ class Selection:
         """Await the first words of a new connection; a repeated SYN, as long as nobody has spoken, changes nothing."""
         known = self.waiting.get(key)
         if known is not None:
-            if known.isn == isn and not known.spoke:
+            if known.isn == isn and not known.spoke and frame - known.frame <= LOOKBACK_FRAMES:
                 return
             self._forget(known)
+        while self._begun and frame - self._begun[0].frame > LOOKBACK_FRAMES:
+            self._forget(self._begun.popleft())
         back = _turned(key)
         self._dismissed.pop(key, None)
         self._dismissed.pop(back, None)
-        if self.fresh is not None:
-            self.fresh.append(key)
-        self.waiting[key] = self.waiting[back] = _Waiting(key, back, frame, isn)
-        if len(self.waiting) > 2 * WAITING_LIMIT:
-            self._forget(next(iter(self.waiting.values())))
+        new = self.waiting[key] = self.waiting[back] = _Waiting(key, back, frame, isn)
+        self._begun.append(new)
 
     def _heard(self, key: _Key, payload: bytes, segment: Segment, known: _Waiting | None) -> None:
         if known is None:
-            if payload[0] in OPENERS and key not in self._dismissed and _PLAIN_GREETING.match(payload):
+            old = self._dismissed.get(key)
+            free = old is None or segment.frame - old.frame > LOOKBACK_FRAMES
+            if free and payload[0] in OPENERS and _PLAIN_GREETING.match(payload):
                 self._follow(key, [segment])
             return
         if (known.proxied or key not in known.spoke) and _GREETING.match(payload):
@@ -137,8 +139,6 @@ class Selection:
     def _follow(self, key: _Key, segments: list[Segment]) -> None:
         if len(self.followed) < 2 * FOLLOWED_LIMIT:
             self.followed.update((key, _turned(key)))
-            if self.fresh is not None:
-                self.fresh.append(key)
             self._window.add_late(segments)
 
     def _remember(self, segment: Segment, known: _Waiting) -> None:
@@ -147,15 +147,16 @@ class Selection:
             self._dismiss(known)
 
     def _dismiss(self, known: _Waiting) -> None:
-        """Forget a connection that speaks something else, but not that it does."""
+        """Forget what a connection that speaks something else said, but not that it does."""
         self._forget(known)
-        self._dismissed.update(dict.fromkeys(known.keys))
-        while len(self._dismissed) > 2 * WAITING_LIMIT:
-            self._dismissed.popitem(last=False)
+        known.segments.clear()
+        self._dismissed.update(dict.fromkeys(known.keys, known))
 
     def _forget(self, known: _Waiting) -> None:
-        for key in known.keys:
-            self.waiting.pop(key, None)
+        for there in (self.waiting, self._dismissed):
+            for key in known.keys:
+                if there.get(key) is known:
+                    del there[key]
 
 
 def _turned(key: _Key) -> _Key:

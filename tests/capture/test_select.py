@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analyzer.capture import MAIL_PORTS, select, window
+from analyzer.capture import MAIL_PORTS, Facts, select, walk, window
 from tests.capture.building import (
     ACK,
     CLIENT,
@@ -146,11 +146,25 @@ def test_a_repeated_syn_is_not_a_new_connection(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_connections_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "WAITING_LIMIT", 3)
+    """Remembered is nothing that began longer ago than the look-back, so never more than one connection a frame."""
+    monkeypatch.setattr(select, "LOOKBACK_FRAMES", 5)
     frames = dialogue(("S", b"* OK\r\n"))
     flood = [dialogue(sport=50000 + n)[0] for n in range(3)]
     assert frames_kept(tmp_path, [*frames[:3], *flood[:2], frames[3]]) == [1, 2, 3, 6]
     assert frames_kept(tmp_path, [*frames[:3], *flood, frames[3]]) == []
+    walked = walk.Walk(pcap([dialogue(sport=n)[0] for n in range(50000, 51000)]), Facts(), MAIL_PORTS, any_port=True)
+    assert list(walked.windows(walk.pcap.records)) == []
+    assert len(walked.selection.waiting) == 2 * 6
+
+
+@pytest.mark.parametrize(("greeting", "kept"), [(GREETING, [7, 8]), (b"* OK\r\n", [])])
+def test_a_greeting_behind_the_look_back_must_speak_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, greeting: bytes, kept: list[int]
+) -> None:
+    monkeypatch.setattr(select, "LOOKBACK_FRAMES", 5)
+    *opening, greet, answer = dialogue(("S", greeting), ("C", b"a NOOP\r\n"))
+    between = [ethernet(ipv4(bytes(100), proto=17))] * 3
+    assert frames_kept(tmp_path, [*opening, *between, greet, answer]) == kept
 
 
 def test_a_connection_that_never_speaks_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
