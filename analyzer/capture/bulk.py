@@ -42,6 +42,9 @@ ODD_RUN_LIMIT = 1 << 14
 LEAST_STRETCH_BYTES = 1 << 16
 """Stretches do not become shorter than this where blocks of other kinds stand between the packets."""
 
+KEPT_BYTES = STRETCH_BYTES
+"""Octets of the file that stay mapped because payloads of rows that wait lie in them."""
+
 _FLAGS = 0x1F
 
 
@@ -91,7 +94,7 @@ class Bulk:
         self._regions: list[Region] = []
         self._span, self._mean = LEAST_STRETCH_BYTES, 0.0
         self._first, self._last = 1 << 64, -1
-        self._pending = _Pending(walk.window)
+        self._pending = _Pending(walk.window, data)
         self._odd_ports = OddPorts(self, walk) if walk.any_port else None
 
     def packets(self, damage: str | None) -> Iterator[Packets]:
@@ -105,7 +108,7 @@ class Bulk:
             while at < region.lanes.limit:
                 at = self._advance(region, at, min(at + self._span, region.lanes.limit))
                 yield from self._pending.full()
-                self._walk.release(at)
+                self._walk.release(self._pending.before(at))
             if at < total:
                 rest = data[at:] + bytes(2 * ROW_BYTES)
                 region = self._region(rest, np.frombuffer(rest, np.uint8), at, total - at)
@@ -321,8 +324,6 @@ class Bulk:
         cut = wire_end - np.maximum(end, payload)
         order = np.argsort(number)
         rows, number, ts, payload, size, cut = (column[order] for column in (rows, number, ts, payload, size, cut))
-        data = region.data
-        octets = [data[a : a + n] if n else b"" for a, n in zip(payload.tolist(), size.tolist(), strict=True)]
         count = len(number)
         return _Batch(
             number.tolist(),
@@ -334,7 +335,7 @@ class Bulk:
             _word(rows, tcp + 4).tolist(),
             _word(rows, tcp + 8).tolist(),
             (rows[:, tcp + 13] & _FLAGS).tolist(),
-            octets,
+            (payload + region.origin).tolist(),
             size.tolist(),
             cut.tolist() if cut.any() else [0] * count,
             [0] * count if six else _half(rows, ip + 4).tolist(),
@@ -345,7 +346,7 @@ class Bulk:
 
 
 class _Batch(NamedTuple):
-    """Kept rows as columns, by frame number, in the order of Row; payloads stand where Row has their start."""
+    """Kept rows as columns, by frame number, in the order of Row; payloads start where they do in the file."""
 
     number: list[int]
     ts: list[int]
@@ -356,7 +357,7 @@ class _Batch(NamedTuple):
     seq: list[int]
     ack: list[int]
     flags: list[int]
-    octets: list[bytes]
+    start: list[int]
     size: list[int]
     cut: list[int]
     ip_id: list[int]
@@ -397,8 +398,8 @@ def _crcs(heads: Any) -> list[int]:
 class _Pending:
     """Kept rows until they fill a window; the windows are cut where the plain walk would cut them."""
 
-    def __init__(self, window: Window) -> None:
-        self._window = window
+    def __init__(self, window: Window, data: Data) -> None:
+        self._window, self._data = window, data
         self._columns: tuple[list[Any], ...] = tuple([] for _ in Row._fields)
         self._arrivals: list[int] = []
         self._fresh: list[tuple[list[int], Sequence[list[Any]]]] = []
@@ -444,6 +445,19 @@ class _Pending:
         self._arrivals += arrivals
         self._octets += sum(columns[10])
 
+    def before(self, at: int) -> int:
+        """Return the place in the file before which no payload is pointed to; what lies far before ``at`` is copied."""
+        places = self._columns[9]
+        oldest = min((x for x in places if type(x) is int), default=at)
+        if oldest >= at - KEPT_BYTES:
+            return min(oldest, at)
+        places[:] = self._copied(places, self._columns[10])
+        return at
+
+    def _copied(self, places: Sequence[int | bytes], sizes: Sequence[int]) -> list[bytes]:
+        data = self._data
+        return [x if isinstance(x, bytes) else data[x : x + n] for x, n in zip(places, sizes, strict=True)]
+
     def full(self) -> Iterator[Packets]:
         """Yield the windows that are full."""
         while len(self._arrivals) >= ROWS_LIMIT or self._octets > PAYLOAD_LIMIT_BYTES:
@@ -475,7 +489,9 @@ class _Pending:
         if self._late and arrivals != columns[0]:
             order = sorted(range(count), key=columns[0].__getitem__)
             columns = [[column[place] for place in order] for column in columns]
-        payloads, sizes = columns[9], columns[10]
+        places, sizes = columns[9], columns[10]
         self._octets -= sum(sizes)
-        columns[9] = list(accumulate(sizes[:-1], initial=0)) if count else []
-        return self._window.packets(b"".join(payloads), tuple(columns))
+        if set(map(type, places)) <= {int}:
+            return self._window.packets(self._data, tuple(columns))
+        columns[9] = list(accumulate(sizes[:-1], initial=0))
+        return self._window.packets(b"".join(self._copied(places, sizes)), tuple(columns))

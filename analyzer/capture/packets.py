@@ -6,6 +6,7 @@ The floors above see only this file. How the columns are made (a plain loop, arr
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -65,7 +66,8 @@ class Unreachable(NamedTuple):
 class Packets:
     """One window: equal-length columns, one row per kept TCP packet, and the buffer the payloads lie in."""
 
-    buffer: bytes | bytearray | memoryview
+    buffer: bytes | bytearray | memoryview | mmap.mmap
+    """Good until the next window is asked for: it may be the mapped file itself."""
     addresses: Sequence[str]
     """Canonical text of each address; grows from window to window, indexes stay valid."""
     columns: tuple[Sequence[int], ...]
@@ -74,7 +76,7 @@ class Packets:
 
     def __init__(
         self,
-        buffer: bytes | bytearray | memoryview,
+        buffer: bytes | bytearray | memoryview | mmap.mmap,
         addresses: Sequence[str],
         columns: tuple[Sequence[int], ...],
         unreachable: Sequence[Unreachable] = (),

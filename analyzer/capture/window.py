@@ -127,7 +127,7 @@ class Window:
         """Count kept packets that the snap length cut, which did not come through :meth:`add`."""
         self._facts.snapped += count
 
-    def packets(self, buffer: bytes | bytearray, columns: tuple[Sequence[int], ...]) -> Packets:
+    def packets(self, buffer: Data, columns: tuple[Sequence[int], ...]) -> Packets:
         """Put columns made elsewhere and the complaints up to now together."""
         unreachable, self._unreachable = self._unreachable, []
         return Packets(buffer, self._addresses, columns, unreachable)

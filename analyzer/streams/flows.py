@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,7 +55,7 @@ class _Flows:
         self.count = 0
         self.addresses: Sequence[str] = ()
         self.indexes: dict[str, int] = {}
-        self.octets = memoryview(b"")
+        self.octets: memoryview | mmap.mmap = memoryview(b"")
 
     def read(self, windows: Iterable[Packets]) -> Iterator[Connection]:
         for window in windows:
@@ -71,7 +72,10 @@ class _Flows:
     def _window(self, window: Packets) -> Iterator[Connection]:
         """Take the rows of one window: the loop that every mail packet passes, hence the short way in its middle."""
         self.addresses = window.addresses
-        self.octets = octets = memoryview(window.buffer)
+        buffer = (
+            window.buffer
+        )  # a view of a mapped file would keep it from being closed, and its slices are copies anyway
+        self.octets = octets = buffer if isinstance(buffer, mmap.mmap) else memoryview(buffer)
         complaints = deque(sorted(window.unreachable))
         self.indexes = {address: index for index, address in enumerate(window.addresses)} if complaints else {}
         complaint = complaints[0].frame if complaints else _NEVER_NS

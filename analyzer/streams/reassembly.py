@@ -6,6 +6,7 @@ section 3.4). Nothing is decoded here, and no octet is kept once it was told.
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_right, insort
 from collections.abc import Callable
 from operator import itemgetter
@@ -157,7 +158,7 @@ class Half:
         """Forget the recent packets: the buffer their payloads lie in is about to go."""
         self.recent = [_NEVER] * RECENT
 
-    def copies(self, row: tuple[int, ...], octets: memoryview) -> bool:
+    def copies(self, row: tuple[int, ...], octets: memoryview | mmap.mmap) -> bool:
         """Tell whether the packet is a mirrored copy of one just seen (SPAN of two ports, routed mirror, Npcap).
 
         Same numbers, same payload, a few ms apart and the same IP identification: a retransmission gets a new

@@ -5,6 +5,8 @@ Words and letters are Zeek's (``conn.log``: conn_state and history), so that ana
 
 from __future__ import annotations
 
+import mmap
+
 from analyzer.at import NS_PER_MS, At, Side
 from analyzer.capture.packets import ACK, FIN, RST, SYN
 from analyzer.streams.connection import Connection, Listener
@@ -55,7 +57,7 @@ class Track:
             return not flags & ACK or peer.isn is None
         return (half.base - seq - 1) & MASK != 0
 
-    def take(self, half: Half, row: tuple[int, ...], octets: memoryview) -> None:
+    def take(self, half: Half, row: tuple[int, ...], octets: memoryview | mmap.mmap) -> None:
         """Take one packet sent by ``half``."""
         frame, ts, _, _, _, _, seq, ack, flags, start, size, cut, _, ttl, _, _ = row
         if half.packets and abs(ts - half.ts) <= COPY_NS and half.copies(row, octets):
@@ -98,7 +100,7 @@ class Track:
             peer.look(at)
         self._settle(smooth=smooth or not (half.waiting or peer.waiting))
 
-    def _in_order(self, half: Half, payload: memoryview, flags: int, at: At) -> None:
+    def _in_order(self, half: Half, payload: memoryview | bytes, flags: int, at: At) -> None:
         """Take what nearly every packet is: the next octets, or none, of somebody who has all of the other side's."""
         connection, peer, size = self.connection, half.peer, len(payload)
         if half.side is Side.CLIENT and connection.established_at is None:
