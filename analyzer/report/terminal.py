@@ -199,14 +199,21 @@ def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:
         yield _count(seen.packets, "frame")
     if sessions:
         yield _count(len(sessions), "mail connection")
-        yield _spoken({x.protocol for x in sessions}, {x.tls for x in sessions}, {x.product for x in sessions})
+        yield _spoken(
+            {x.protocol for x in sessions},
+            {"decrypted" if x.decrypted else x.tls for x in sessions},
+            {x.product for x in sessions},
+        )
     yield f"quality {seen.quality.grade}"
 
 
 def _spoken(protocols: Iterable[str | None], tls: Iterable[str], products: Iterable[str | None]) -> str:
     names = "/".join(sorted(x.upper() for x in protocols if x)) or "mail"
     kinds = set(tls)
-    how = "in clear" if kinds == {"none"} else "encrypted" if "none" not in kinds else "partly encrypted"
+    read = kinds & {"none", "decrypted"}
+    how = "partly encrypted" if read else "encrypted"
+    if read == kinds:
+        how = "decrypted" if "decrypted" in kinds else "in clear"
     made = "".join(f", {x.capitalize()}" for x in sorted({x for x in products if x}))
     return f"{names} {how}{made}"
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from analyzer.at import At, Side
 from analyzer.protocols import PARSERS, Event, Parser
 from analyzer.protocols.events import TlsStarted
 from analyzer.sessions.fold import Fold
-from analyzer.sessions.identify import ENOUGH, IMPLICIT_TLS_PORTS, PORT_PROTOCOL, PREAMBLE, identify
+from analyzer.sessions.identify import ENOUGH, IMPLICIT_TLS_PORTS, PORT_PROTOCOL, PREAMBLE, TLS_RECORD, identify
 from analyzer.sessions.session import Session
 from analyzer.streams import Chunk, Connection
+
+if TYPE_CHECKING:
+    from analyzer.protocols.tls import Tls
 
 _PARSER = {parser.name: parser for parser in PARSERS}
 WAIT_LIMIT = 64
@@ -21,34 +25,100 @@ class Conversation:
     """Listens to one connection; :attr:`session` is set once it has ended."""
 
     def __init__(
-        self, capture: str, connection: Connection, done: Callable[[Session], None], tap: list[Event] | None = None
+        self,
+        capture: str,
+        connection: Connection,
+        done: Callable[[Session], None],
+        tap: list[Event] | None = None,
+        wait: Callable[[Conversation], bool] | None = None,
     ) -> None:
+        """Listen; ``wait`` is asked at the end of a TLS connection whether its octets are still to come, decrypted."""
         self._connection = connection
         self._done = done
-        self._fold = Fold(capture, connection)
+        self._fold = Fold(capture, connection, self._secured)
         self._tap = tap
         self._parser: Parser | None = None
         self._waiting: list[Chunk] | None = []
         self._heads = [b"", b""]
         self._said_at: At | None = None
+        self._await = wait
+        self._tls: Tls | None = None
+        self._before: Parser | None = None  # the parser of what was said before TLS
 
     def chunk(self, chunk: Chunk) -> None:
         """Take the next octets of one side."""
         self._said_at = chunk.at
         if self._parser is not None:
             self._feed(self._parser, chunk)
+            if self._tls is not None and TLS_RECORD.match(chunk.data):  # what the parser knew it by
+                self._hear(self._tls, chunk)
         elif self._waiting is not None:
             self._wait(chunk)
+        elif self._tls is not None:
+            self._hear(self._tls, chunk)
 
     def end(self) -> None:
         """Take note that the connection, or the capture, has ended; hand over the session."""
-        connection = self._connection
+        if self._parser is None and self._waiting:
+            self._decide(by_port=True)
+        if self._tls is not None:
+            at, over = self._end
+            self._tell(self._tls.close(at, complete=over))
+            if self._await is not None and self._await(self):
+                return
+        self.finish()
+
+    def clear(self, chunk: Chunk) -> None:
+        """Take decrypted octets of one side: after :meth:`end`, when ``wait`` said that they are still to come."""
+        if self._tls is not None:
+            self._tls = None
+            self._fold.decrypted()
+            if self._before is None:
+                self._waiting, self._heads = [], [b"", b""]
+            else:
+                self._before.unseal()
+                self._parser = self._before
+        if self._parser is not None:
+            self._feed(self._parser, chunk)
+        elif self._waiting is not None:
+            self._wait(chunk)
+
+    def finish(self) -> None:
+        """Hand over the session: nothing more will be heard."""
         if self._parser is None and self._waiting:
             self._decide(by_port=True)
         if self._parser is not None:
-            over = connection.fin_by is not None or connection.reset_by is not None
-            self._tell(self._parser.close(At(connection.last_frame, connection.end), complete=over))
+            at, over = self._end
+            self._tell(self._parser.close(at, complete=over))
         self._done(self._fold.session(self._said_at))
+
+    @property
+    def connection(self) -> Connection:
+        """The connection listened to."""
+        return self._connection
+
+    @property
+    def service(self) -> tuple[int, str | None]:
+        """The server's port, and the protocol spoken before TLS; None where TLS came first."""
+        return self._connection.server_port, None if self._before is None else self._before.name
+
+    @property
+    def _end(self) -> tuple[At, bool]:
+        """The last packet, and whether the connection ended with it."""
+        c = self._connection
+        return At(c.last_frame, c.end), c.fin_by is not None or c.reset_by is not None
+
+    def _secured(self) -> None:
+        """Listen to TLS records from now on."""
+        from analyzer.protocols.tls import Tls
+
+        self._tls, self._before, self._parser = Tls(), self._parser, None
+
+    def _hear(self, tls: Tls, chunk: Chunk) -> None:
+        if chunk.lost:
+            self._tell(tls.lost(chunk.side, chunk.lost, chunk.at))
+        if chunk.data:
+            self._tell(tls.feed(chunk.side, chunk.data, chunk.at))
 
     def _wait(self, chunk: Chunk) -> None:
         waiting = self._waiting
@@ -87,17 +157,19 @@ class Conversation:
         if name is None and not by_port and not enough:
             return
         port = PORT_PROTOCOL.get(connection.server_port)
-        if name == "tls" or (name is None and connection.server_port in IMPLICIT_TLS_PORTS and any(self._heads)):
+        secret = name == "tls" or (name is None and connection.server_port in IMPLICIT_TLS_PORTS and any(self._heads))
+        if secret and not self._fold.is_decrypted:
             self._fold.protocol = port
             self._fold.take(TlsStarted(waiting[0].at, implicit=True))
         else:
             self._fold.protocol = name
         kind = _PARSER.get(name or "")
         self._waiting = None
-        if kind is not None:
-            self._parser = kind()
-            for chunk in waiting:
-                self._feed(self._parser, chunk)
+        self._parser = kind() if kind is not None else None
+        said_at = self._said_at
+        for chunk in waiting:
+            self.chunk(chunk)
+        self._said_at = said_at
 
     def _feed(self, parser: Parser, chunk: Chunk) -> None:
         if chunk.lost:

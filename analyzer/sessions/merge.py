@@ -14,6 +14,7 @@ from statistics import median_low
 from typing import NamedTuple
 
 from analyzer.at import At
+from analyzer.protocols.events import TlsTalk
 from analyzer.sessions.session import Session
 
 ALIGN_NS = 20_000_000
@@ -134,9 +135,16 @@ def _shifted(s: Session, ns: int) -> Session:
         closed_at=s.closed_at and _back(s.closed_at, ns),
         login_disabled_at=s.login_disabled_at and _back(s.login_disabled_at, ns),
         said_at=s.said_at and _back(s.said_at, ns),
+        alert=s.alert and s.alert._replace(at=_back(s.alert.at, ns)),
+        talk=s.talk and _talk_back(s.talk, ns),
         complaints=tuple(c._replace(at=_back(c.at, ns)) for c in s.complaints),
         logins=logins,
     )
+
+
+def _talk_back(talk: TlsTalk, ns: int) -> TlsTalk:
+    turns = tuple(x._replace(at=_back(x.at, ns)) for x in talk.turns)
+    return talk._replace(at=_back(talk.at, ns), turns=turns)
 
 
 def _back(at: At, ns: int) -> At:
