@@ -97,7 +97,7 @@ def _tell(event: Event) -> tuple[str, str] | None:
         case Capability(words=words):
             return "S", f"* CAPABILITY {' '.join(words)}"
         case TlsStarted(implicit=implicit):
-            return "-", "TLS from the first octet: opaque" if implicit else "TLS started: opaque from here"
+            return "-", "TLS from the first octet" if implicit else "TLS starts"
         case TlsHello() | TlsCertificate() | TlsAlert() | TlsTalk():
             return "-", _hidden(event)
         case Lost(side=side, count=count):

@@ -224,7 +224,8 @@ class Scene:
 
 def _maybe_open(s: Session) -> bool:
     """Tell a session that may have been open without the capture showing it."""
-    return s.opened is None and s.greeting_status != "BYE" and (s.syn_at is None or s.missed_bytes > 0)
+    unseen = s.syn_at is None or s.missed_bytes > 0 or s.outcome is Outcome.OPAQUE
+    return s.opened is None and s.greeting_status != "BYE" and unseen
 
 
 def _voice(refusal: Refusal) -> str:

@@ -61,17 +61,12 @@ class Conversation:
         """Take note that the connection, or the capture, has ended; hand over the session."""
         if self._parser is None and self._waiting:
             self._decide(by_port=True)
-        if self._tls is not None:
-            at, over = self._end
-            self._tell(self._tls.close(at, complete=over))
-            if self._await is not None and self._await(self):
-                return
-        self.finish()
+        if self._tls is None or self._await is None or not self._await(self):
+            self.finish()
 
     def clear(self, chunk: Chunk) -> None:
         """Take decrypted octets of one side: after :meth:`end`, when ``wait`` said that they are still to come."""
-        if self._tls is not None:
-            self._tls = None
+        if not self._fold.is_decrypted:
             self._fold.decrypted()
             if self._before is None:
                 self._waiting, self._heads = [], [b"", b""]
@@ -87,9 +82,12 @@ class Conversation:
         """Hand over the session: nothing more will be heard."""
         if self._parser is None and self._waiting:
             self._decide(by_port=True)
+        at, over = self._end
+        if self._tls is not None:
+            self._tell(self._tls.close(at, complete=over))
         if self._parser is not None:
-            at, over = self._end
-            self._tell(self._parser.close(at, complete=over))
+            hole = self._tls is not None and bool(self._connection.missed_bytes)  # behind it nothing can be decrypted
+            self._tell(self._parser.close(at, complete=over and not hole))
         self._done(self._fold.session(self._said_at))
 
     @property

@@ -76,10 +76,10 @@ def _belongs(s: Session, group: Sequence[Session]) -> bool:
     return s.client_isn in {x.client_isn for x in group} - {None} or s.start - ALIGN_NS <= max(x.end for x in group)
 
 
-def _blemishes(s: Session, clients: int) -> tuple[bool, int, bool, int, int]:
-    """Order views of one connection: whole ones first, then those of captures that saw more."""
+def _blemishes(s: Session, clients: int) -> tuple[bool, bool, int, bool, int, int]:
+    """Order views of one connection: read ones first, whole ones, then those of captures that saw more."""
     undecided = any(x.decided is None for x in s.logins)
-    return s.one_sided, s.missed_bytes, undecided, -clients, -(s.client_bytes + s.server_bytes)
+    return s.outcome == "opaque", s.one_sided, s.missed_bytes, undecided, -clients, -(s.client_bytes + s.server_bytes)
 
 
 def _offsets(captures: list[str], sessions: Iterable[Session]) -> dict[str, int]:
