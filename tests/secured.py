@@ -10,6 +10,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,10 +107,8 @@ class Tunnel:
 
     def goodbye(self, side: Side) -> Tunnel:
         """Send close_notify."""
-        try:
+        with suppress(ssl.SSLError):
             self._ends[side].unwrap()
-        except ssl.SSLError:
-            pass
         self._carry(side)
         return self
 

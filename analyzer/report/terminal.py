@@ -38,6 +38,11 @@ TOP_FRAMES = 8
 RIVAL_SHARE = 0.02
 """Share under which a rival is not worth a line."""
 
+_OPENERS = (
+    "Run the mail program with SSLKEYLOGFILE=FILE set, capture again from its start, and add --keylog FILE.",
+    "Or read the server's log for these times: it names the account and the reason of a refusal.",
+)
+"""What opens a capture in which all is encrypted."""
 _COLOURS = {"confirmed": "bold white on red", "likely": "bold red", "suspected": "bold yellow", "healthy": "bold green"}
 _INDENT = 11
 _SAID = re.compile(r"\s*\d+\s+\S+ s\s+([CS]): ")  # frame, seconds since the line before, who
@@ -75,6 +80,8 @@ def show(result: Result, console: Console) -> None:
 def _print_nothing(result: Result, console: Console) -> None:
     cause, _, title = result.conclusion
     console.print(_joined((cause.replace("_", " ").upper(), _COLOURS.get(cause, "bold")), ("  ", ""), (title, "")))
+    for number, text in enumerate(_OPENERS if cause == "encrypted" else ()):
+        _print_fact("" if number else "settle", text, console)
     console.print()
 
 

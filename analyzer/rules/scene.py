@@ -59,7 +59,7 @@ class Dispute:
     """One question, with everything said about it in the captures."""
 
     kind: str
-    """login, greeting, mailbox, connect, silence, ending, reset."""
+    """login, greeting, mailbox, connect, silence, ending, reset; of encrypted sessions: sealed, tls."""
     scene: Scene
     server: str
     account: str | None
@@ -415,7 +415,13 @@ def disputes(scene: Scene) -> list[Dispute]:
         ending_disputes,
         reset_disputes,
     )
-    return [dispute for maker in makers for dispute in maker(scene)]
+    found = [dispute for maker in makers for dispute in maker(scene)]
+    hidden = [s for s in scene.sessions if s.talk is not None and not s.decrypted]
+    if hidden:
+        from analyzer.rules.sealed import handshake_disputes, sealed_disputes
+
+        found += sealed_disputes(scene, hidden) + handshake_disputes(scene, hidden)
+    return found
 
 
 def _by_time(refusals: list[Refusal]) -> list[Refusal]:
