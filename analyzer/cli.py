@@ -353,7 +353,7 @@ def doctor() -> None:
         except PackageNotFoundError:
             _write(f"{package:11} missing{f' (only needed {OPTIONAL[package]})' if package in OPTIONAL else ''}\n")
     tshark = shutil.which("tshark")
-    _write(f"tshark      {'yes' if tshark else 'no (needed only for --engine tshark and rare formats)'}\n")
+    _write(f"tshark      {'yes' if tshark else 'no (needed only for --keylog, --engine tshark and rare formats)'}\n")
     from analyzer.capture.formats import READS
 
     _write(f"reads       {READS}; --engine tshark: what Wireshark reads\n")

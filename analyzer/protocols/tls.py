@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from analyzer.at import At, Side
 from analyzer.protocols.certificate import certificate
 from analyzer.protocols.events import Event, Lost, TlsAlert, TlsCertificate, TlsHello, TlsTalk, TlsTurn
-from analyzer.protocols.tls_hello import TLS_1_3, certificates, client_hello, server_hello
+from analyzer.protocols.tls_hello import TLS_1_3, certificates, client_hello, is_retry, server_hello
 
 RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04][\x00-\x48].", re.DOTALL)
 """ContentType, ProtocolVersion, a length of at most 2^14 + 2048 (RFC 5246, section 6.2.3)."""
@@ -195,8 +195,8 @@ class Tls:
         if kind == _CLIENT_HELLO and side is Side.CLIENT and not half.heard:
             told = client_hello(body, at)
         elif kind == _SERVER_HELLO and side is Side.SERVER and not half.heard:
-            told = server_hello(body, at)
-            self._version = told.version if told else self._version
+            told = None if is_retry(body) else server_hello(body, at)
+            self._version = told.version if told else TLS_1_3 if is_retry(body) else self._version
         elif kind == _CERTIFICATE and side is Side.SERVER and self._version != TLS_1_3:
             first = next(certificates(body), b"")
             found = certificate(first) if first else None

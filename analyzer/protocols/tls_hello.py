@@ -71,13 +71,17 @@ def client_hello(body: bytes, at: At) -> TlsHello | None:
         return None
 
 
+def is_retry(body: bytes) -> bool:
+    """Tell a HelloRetryRequest, which looks like a ServerHello and belongs to TLS 1.3 alone."""
+    return body[2:34] == _RETRY
+
+
 def server_hello(body: bytes, at: At) -> TlsHello | None:
     """Read a ServerHello: the version chosen, and up to TLS 1.2 the application protocol; None when it is none."""
     try:
         fields = _Fields(body)
         number = fields.number(2)
-        if fields.take(32) == _RETRY:
-            return None
+        fields.take(32)  # random
         fields.vector(1)  # session id
         fields.take(3)  # cipher suite, compression method
         found = _extensions(fields)
