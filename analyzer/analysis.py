@@ -74,7 +74,7 @@ def sha256(path: Path) -> str:
 
 
 def _read_file(
-    path: Path, ports: frozenset[int], engine: str, *, hashed: bool
+    path: Path, ports: frozenset[int], engine: str, keys: bytes, *, hashed: bool
 ) -> Iterator[tuple[CaptureSeen, list[Session]]]:
     """Read every capture of a file: itself, or the members of an archive."""
     digest: str | None = None
@@ -83,19 +83,34 @@ def _read_file(
         if isinstance(capture, CaptureError):
             yield _unreadable(path, capture), []
         else:
-            sessions = _sessions(capture, ports, None)
+            sessions = _sessions(capture, ports, None, path, keys)
             yield capture_seen(capture.name, digest, capture.facts, sessions), sessions
 
 
-def _sessions(capture: Capture, ports: frozenset[int], tap: dict[str, list[Event]] | None) -> list[Session]:
+def _sessions(
+    capture: Capture, ports: frozenset[int], tap: dict[str, list[Event]] | None, path: Path, keys: bytes
+) -> list[Session]:
     sessions: list[Session] = []
+    sealed: list[Conversation] = []
+
+    def wait(conversation: Conversation) -> bool:
+        secret = bool(keys or capture.facts.secrets)
+        if secret:
+            sealed.append(conversation)
+        return secret
 
     def listen(connection: Connection) -> Conversation:
         events = None if tap is None else tap.setdefault(connection.uid, [])
-        return Conversation(capture.name, connection, sessions.append, events)
+        return Conversation(capture.name, connection, sessions.append, events, wait)
 
     for _ in connections(capture.windows(), listen, ports=ports):
         pass
+    if sealed:
+        from analyzer.sessions.unseal import unseal
+
+        unseal(capture, path, sealed, keys)
+    elif keys:
+        capture.facts.warnings.append("the key log was not needed: no TLS session is in the capture")
     sessions.sort(key=lambda s: (s.first_frame, s.uid))
     return sessions
 
@@ -166,12 +181,20 @@ class Charts:
 class Analysis:
     """What one or several captures say about mail logins; every part is worked out when first asked for."""
 
-    def __init__(self, result: Result, paths: Sequence[Path], ports: frozenset[int], engine: str) -> None:
+    def __init__(
+        self,
+        result: Result,
+        paths: Sequence[Path],
+        ports: frozenset[int],
+        engine: str,
+        keylogs: Iterable[str | Path] = (),
+    ) -> None:
         self.result = result
         """All records as plain values."""
         self._paths = tuple(paths)
         self._ports = ports
         self._engine = engine
+        self._keylogs = tuple(keylogs)
 
     @property
     def findings(self) -> Findings:
@@ -246,7 +269,7 @@ class Analysis:
             for found in captures(path, ports=self._ports, engine=self._engine):
                 if not isinstance(found, CaptureError) and found.name in names:
                     tap: dict[str, list[Event]] = {}
-                    _sessions(found, self._ports, tap)
+                    _sessions(found, self._ports, tap, path, _keys(self._keylogs))
                     return lines(tap.get(session, []))
         uids = ", ".join(s.uid for s in self.result.sessions[:8])
         raise AnalyzerError(f"no session {clean(session, 40)} here", hint=f"the sessions are {uids or 'none'} ...")
@@ -295,6 +318,7 @@ def read(
     engine: str = "own",
     strict: bool = True,
     hashed: bool = True,
+    keylogs: Iterable[str | Path] = (),
 ) -> Analysis:
     """Read captures and judge what they say about mail logins.
 
@@ -305,27 +329,44 @@ def read(
         engine: 'own', or 'tshark' to let Wireshark's engine read the file.
         strict: raise for a file that cannot be read; otherwise it is reported among the captures.
         hashed: compute the SHA-256 of each file; on a large one that takes longer than reading it.
+        keylogs: TLS key logs, as SSLKEYLOGFILE makes programs write; what they open is read through tshark and judged as
+            clear text. Keys that lie in a pcapng itself are used without being asked for.
 
     Raises:
-        CaptureError: when a file cannot be read at all (``strict``), or none was named.
+        CaptureError: when a file cannot be read at all (``strict``), or none was named; when a key log holds no keys.
+        EngineMissing: when key logs are given and tshark is not installed.
         AnalyzerError: for a word in ``known`` that is not understood.
     """
     said, watched = _known_and_ports(known, ports)
     files = expand(paths)
     if not files:
         raise AnalyzerError("no capture was named", hint="give one or more capture files")
+    keylogs = tuple(keylogs)
+    keys = _keys(keylogs)
     all_seen: list[CaptureSeen] = []
     sessions: list[Session] = []
     for path in files:
         try:
-            for seen, found in _read_file(path, watched, engine, hashed=hashed):
+            for seen, found in _read_file(path, watched, engine, keys, hashed=hashed):
                 all_seen.append(seen)
                 sessions += found
         except CaptureError as error:
             if strict:
                 raise
             all_seen.append(_unreadable(path, error))
-    return Analysis(_result(all_seen, sessions, said), files, watched, engine)
+    return Analysis(_result(all_seen, sessions, said), files, watched, engine, keylogs)
+
+
+def _keys(keylogs: Iterable[str | Path]) -> bytes:
+    """Return the lines of key logs, when there are any; what will use them must be installed."""
+    paths = [Path(x) for x in keylogs]
+    if not paths:
+        return b""
+    from analyzer.capture.decrypted import keys_in, tshark_for
+
+    keys = b"".join(keys_in(path) for path in paths)
+    tshark_for(paths[0])
+    return keys
 
 
 def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known) -> Result:

@@ -95,6 +95,12 @@ Ports = Annotated[
     list[int] | None, typer.Option("--port", metavar="N", min=1, max=65535, help="A further mail port. Repeatable.")
 ]
 Reader = Annotated[Engine, typer.Option("--engine", help="Who reads the packets.")]
+Keylogs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--keylog", metavar="FILE", help="TLS keys, as SSLKEYLOGFILE makes a program write; needs tshark. Repeatable."
+    ),
+]
 Format = Annotated[Style, typer.Option("--format", help="How to print it.")]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="End with status 0 whatever was found.")]
 
@@ -111,11 +117,12 @@ def report(
     known: Known = None,
     ports: Ports = None,
     engine: Reader = Engine.OWN,
+    keylogs: Keylogs = None,
     exit_zero: ExitZero = False,
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
     told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
-    result = _read(captures, known, ports, engine, hashed=told).result
+    result = _read(captures, known, ports, engine, keylogs, hashed=told).result
     if output:
         from analyzer.report import save
 
@@ -135,10 +142,11 @@ def sessions(
     style: Format = Style.TEXT,
     ports: Ports = None,
     engine: Reader = Engine.OWN,
+    keylogs: Keylogs = None,
 ) -> None:
     """List mail sessions: one line per TCP connection that spoke mail."""
     columns = "uid start client server account mechanism outcome opened closed closed_by"
-    _print_table(_read(captures, None, ports, engine), "sessions", columns, style)
+    _print_table(_read(captures, None, ports, engine, keylogs), "sessions", columns, style)
 
 
 @app.command()
@@ -148,10 +156,11 @@ def logins(
     style: Format = Style.TEXT,
     ports: Ports = None,
     engine: Reader = Engine.OWN,
+    keylogs: Keylogs = None,
 ) -> None:
     """List login attempts: one line per authentication exchange."""
     columns = "session frame decided_frame time client account workstation mechanism outcome auth_ms text"
-    _print_table(_read(captures, None, ports, engine), "logins", columns, style)
+    _print_table(_read(captures, None, ports, engine, keylogs), "logins", columns, style)
 
 
 @app.command()
@@ -161,10 +170,11 @@ def accounts(
     style: Format = Style.TEXT,
     ports: Ports = None,
     engine: Reader = Engine.OWN,
+    keylogs: Keylogs = None,
 ) -> None:
     """List accounts: accepted and refused logins, clients, most sessions open at once."""
     columns = "account server logins_accepted logins_refused peak_open peak_open_at clients_refused"
-    _print_table(_read(captures, None, ports, engine), "accounts", columns, style)
+    _print_table(_read(captures, None, ports, engine, keylogs), "accounts", columns, style)
 
 
 @app.command()
@@ -173,12 +183,13 @@ def dialogue(
     session: Annotated[str, typer.Option("--session", metavar="UID", help="Which session, such as C3.")],
     ports: Ports = None,
     engine: Reader = Engine.OWN,
+    keylogs: Keylogs = None,
 ) -> None:
     """Print what client and server said in one session, frame by frame; secrets are masked."""
     from analyzer.analysis import read
     from analyzer.report.terminal import console_for, lines
 
-    analysis = read(capture, ports=ports or (), engine=engine.value)
+    analysis = read(capture, ports=ports or (), engine=engine.value, keylogs=keylogs or ())
     said = [str(x) for x in analysis.dialogue(session)]
     if sys.stdout.isatty():
         lines(said, console_for())
@@ -342,7 +353,7 @@ def doctor() -> None:
         except PackageNotFoundError:
             _write(f"{package:11} missing{f' (only needed {OPTIONAL[package]})' if package in OPTIONAL else ''}\n")
     tshark = shutil.which("tshark")
-    _write(f"tshark      {'yes' if tshark else 'no (needed only for --engine tshark and rare formats)'}\n")
+    _write(f"tshark      {'yes' if tshark else 'no (needed only for --keylog, --engine tshark and rare formats)'}\n")
     from analyzer.capture.formats import READS
 
     _write(f"reads       {READS}; --engine tshark: what Wireshark reads\n")
@@ -367,6 +378,7 @@ def _read(
     known: Sequence[str] | None,
     ports: Sequence[int] | None,
     engine: Engine,
+    keylogs: Sequence[Path] | None = None,
     *,
     hashed: bool = False,
 ) -> Analysis:
@@ -379,6 +391,7 @@ def _read(
         engine=engine.value,
         strict=False,
         hashed=hashed,
+        keylogs=keylogs or (),
     )
 
 

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from tests.secured import Pair, make_pair
+
 
 @pytest.fixture(scope="session")
 def tshark() -> str:
@@ -15,3 +17,12 @@ def tshark() -> str:
     if path is None:
         pytest.skip("tshark is not installed")
     return path
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A certificate and its key; without openssl the test is skipped."""
+    made = make_pair(tmp_path_factory.mktemp("certificate"))
+    if made is None:
+        pytest.skip("openssl is not installed")
+    return made

@@ -119,6 +119,8 @@ class Facts:
     """Kept mail packets that the snap length cut."""
     resolution: int = 6
     """Decimal digits of the capture's own clock: 6 for microseconds, 9 for nanoseconds."""
+    secrets: bool = False
+    """TLS keys lie in the file itself (pcapng's Decryption Secrets Block)."""
     warnings: list[str]
     """Oddities worth a sentence in the report."""
 

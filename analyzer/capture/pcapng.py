@@ -21,6 +21,8 @@ MAGIC = b"\x0a\x0d\x0d\x0a"
 
 _SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _NUMBERED = frozenset({9, 0xBAD, 0x40000BAD})  # journal and custom blocks: no packets, but Wireshark numbers them
+_SECRETS = 10  # Decryption Secrets Block; the type of secrets it holds comes first
+_TLS_KEYS = {b"TLSK", b"KSLT"}  # 0x544c534b, in either byte order
 _ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _TSRESOL, _TSOFFSET = 9, 14
 _BLOCK_BYTES = 12  # type, length, length again
@@ -105,6 +107,9 @@ class _Blocks:
             size, wire, link = _simple(data, at, length, order, self.interfaces)
             self._warn()
             return at + length, (self.last, at + 12, size, wire, link)
+        elif kind == _SECRETS:
+            facts = self._facts
+            facts.secrets = facts.secrets or data[at + 8 : at + 12] in _TLS_KEYS
         elif kind in _NUMBERED:
             return at + length, (self.last, at + 8, length - _BLOCK_BYTES, length - _BLOCK_BYTES, _NO_LINK)
         return at + length, None

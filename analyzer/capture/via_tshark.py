@@ -55,7 +55,7 @@ class TsharkCapture:
             CaptureError: tshark cannot read the file.
         """
         self.name = clean(path.name)
-        self._path, self._ports, self._tshark = path, ports, _tshark(path)
+        self._path, self._ports, self._tshark = path, ports, tshark_of(path)
         self.facts = _facts(self._tshark, path)
 
     def windows(self) -> Iterator[Packets]:
@@ -123,8 +123,12 @@ def _quiet_capture() -> Any:
     return QuietCapture
 
 
-def _tshark(path: Path) -> str:
-    """Return the path of tshark."""
+def tshark_of(path: Path) -> str:
+    """Return the path of tshark.
+
+    Raises:
+        EngineMissing: it, or pyshark, is not installed.
+    """
     try:
         from pyshark.tshark.tshark import TSharkNotFoundException, get_process_path
     except ImportError as failure:

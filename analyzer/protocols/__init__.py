@@ -41,6 +41,9 @@ class Parser(Protocol):
     def close(self, at: At, *, complete: bool = True) -> Iterator[Event]:
         """Be told that the connection ended; ``complete`` is False when it was the capture that ended."""
 
+    def unseal(self) -> None:
+        """Go on after TLS began: what follows comes decrypted."""
+
 
 PARSERS: tuple[type[Parser], ...] = (Imap, Pop3, Smtp)
 

@@ -121,6 +121,67 @@ class TlsStarted(NamedTuple):
     implicit: bool
 
 
+class TlsHello(NamedTuple):
+    """What a side says when TLS begins."""
+
+    at: At
+    side: Side
+    version: str | None
+    """The version the server chose, such as 'TLS 1.2'; None in the client's hello, and for one nobody knows."""
+    versions: tuple[str, ...]
+    """Versions the client offers; where it lists none, the highest."""
+    sni: str | None
+    """Host name the client asks for."""
+    alpn: tuple[str, ...]
+    """Application protocols the client offers, or the one the server chose."""
+
+
+class TlsCertificate(NamedTuple):
+    """The server's certificate; TLS 1.3 hides it."""
+
+    at: At
+    names: tuple[str, ...]
+    issuer: str | None
+    """Common name of who signed it."""
+    valid_until: int | None
+    """Not after, ns UTC."""
+
+
+class TlsAlert(NamedTuple):
+    """TLS went wrong; a normal goodbye is not told."""
+
+    at: At
+    side: Side
+    level: str
+    """'warning', 'fatal', 'unknown'."""
+    description: str
+    """In the RFC's words, such as 'unknown_ca'; 'encrypted' when they cannot be read."""
+
+
+class TlsTurn(NamedTuple):
+    """What one side said inside TLS before the other did."""
+
+    side: Side
+    size_bytes: int
+    """Payload of its records."""
+    records: int
+    """How many records."""
+    at: At
+    """The last of them."""
+
+
+class TlsTalk(NamedTuple):
+    """How much was said inside TLS, told when the connection has ended."""
+
+    at: At
+    turns: tuple[TlsTurn, ...]
+    """The first turns; of TLS 1.3 without the handshake."""
+    records: int
+    """Records of application data, all of them."""
+    whole: bool
+    """Nothing is missing, from the first record to the end of the connection."""
+
+
 class Closed(NamedTuple):
     """The client said LOGOUT, or the server said BYE."""
 
@@ -155,6 +216,10 @@ Event = (
     | AuthServer
     | AuthEnded
     | TlsStarted
+    | TlsHello
+    | TlsCertificate
+    | TlsAlert
+    | TlsTalk
     | Closed
     | Lost
     | Malformed

@@ -79,6 +79,10 @@ class Smtp:
         """Be told that the connection ended; ``complete`` is False when it was the capture that ended."""
         return self._turns.close(at, complete=complete)
 
+    def unseal(self) -> None:
+        """Go on in clear: what follows TLS comes decrypted."""
+        self._turns.unseal()
+
     # lines of the client
 
     def _client(self, line: Line) -> None:

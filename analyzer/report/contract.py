@@ -91,6 +91,13 @@ class SessionRow(_Model):
     server_bytes: Count
     missed_bytes: Count
     retransmits: Count
+    sni: str | None = Field(None, description="TLS: host name the client asked for")
+    tls_version: str | None = Field(None, description="TLS: version the server chose, such as 'TLS 1.2'")
+    tls_offered: list[str] = Field([], description="TLS: versions the client offered; where it lists none, the highest")
+    alpn: str | None = Field(None, description="TLS: application protocol agreed on; in TLS 1.3 the ones offered")
+    certificate_names: list[str] = Field([], description="TLS: names in the server's certificate; TLS 1.3 hides it")
+    tls_alert: str | None = Field(None, description="TLS: first alert but a goodbye, such as 'client fatal unknown_ca'")
+    decrypted: bool = Field(default=False, description="TLS: it was read with keys and is judged as clear text")
 
 
 class LoginRow(_Model):

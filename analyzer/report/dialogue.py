@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from analyzer.at import NS_PER_S, At
+from analyzer.at import NS_PER_S, At, Side
 from analyzer.protocols.events import (
     AuthEnded,
     AuthIdentity,
@@ -19,7 +19,11 @@ from analyzer.protocols.events import (
     Lost,
     Malformed,
     Reply,
+    TlsAlert,
+    TlsCertificate,
+    TlsHello,
     TlsStarted,
+    TlsTalk,
 )
 
 
@@ -53,6 +57,25 @@ def _reply(tag: str, status: str, code: str | None, text: str) -> str:
     return " ".join(part for part in (tag, status, f"[{code}]" if code else "", text) if part)
 
 
+def _hidden(event: TlsHello | TlsCertificate | TlsAlert | TlsTalk) -> str:
+    """Tell what TLS shows of itself."""
+    match event:
+        case TlsHello(side=Side.SERVER, version=version, alpn=alpn):
+            return " ".join(["the server chooses", version or "an unknown version of TLS", *alpn])
+        case TlsHello(versions=versions, sni=sni, alpn=alpn):
+            asked = f" for {sni}" if sni else ""
+            return f"the client asks{asked}, offers {', '.join((*versions, *alpn)) or 'nothing known'}"
+        case TlsCertificate(names=names, issuer=issuer):
+            return f"certificate of {', '.join(names) or 'nobody'}, signed by {issuer or 'nobody'}"
+        case TlsAlert(side=side, level=level, description=words):
+            return f"{side.name.lower()}: TLS alert, {level}: {words}"
+        case TlsTalk(turns=turns, records=records):
+            sizes = " ".join(f"{'CS'[turn.side]}{turn.size_bytes}" for turn in turns)
+            return (
+                f"{records} records inside TLS, octets by turns: {sizes}" if records else "nothing was said inside TLS"
+            )
+
+
 def _tell(event: Event) -> tuple[str, str] | None:
     match event:
         case Greeting(status=status, code=code, text=text):
@@ -74,7 +97,9 @@ def _tell(event: Event) -> tuple[str, str] | None:
         case Capability(words=words):
             return "S", f"* CAPABILITY {' '.join(words)}"
         case TlsStarted(implicit=implicit):
-            return "-", "TLS from the first octet: opaque" if implicit else "TLS started: opaque from here"
+            return "-", "TLS from the first octet" if implicit else "TLS starts"
+        case TlsHello() | TlsCertificate() | TlsAlert() | TlsTalk():
+            return "-", _hidden(event)
         case Lost(side=side, count=count):
             return "-", f"{count} octets of the {side.name.lower()} are missing from the capture"
         case Malformed(side=side, why=why):

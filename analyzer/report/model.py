@@ -142,6 +142,13 @@ def session_row(session: Session, digits: int = MICROSECONDS) -> dict[str, Any]:
         "last_verb": session.last_verb,
         "bye": session.bye,
         "complaints": len(session.complaints) + session.complaints_more,
+        "sni": session.sni,
+        "tls_version": session.tls_version,
+        "tls_offered": list(session.tls_offered),
+        "alpn": session.alpn,
+        "certificate_names": list(session.certificate_names),
+        "tls_alert": session.tls_alert,
+        "decrypted": session.decrypted,
     }
 
 

@@ -39,6 +39,11 @@ TOP_FRAMES = 8
 RIVAL_SHARE = 0.02
 """Share under which a rival is not worth a line."""
 
+_OPENERS = (
+    "Run the mail program with SSLKEYLOGFILE=FILE set, capture again from its start, and add --keylog FILE.",
+    "Or read the server's log for these times: it names the account and the reason of a refusal.",
+)
+"""What opens a capture in which all is encrypted."""
 _COLOURS = {"confirmed": "bold white on red", "likely": "bold red", "suspected": "bold yellow", "healthy": "bold green"}
 _INDENT, _MOVED_IN = 11, 3
 _LEAST_ROOM = 20
@@ -80,6 +85,8 @@ def _screen(result: Result, width: int) -> Iterator[Line]:
 def _nothing(result: Result, width: int) -> Iterator[Line]:
     cause, _, title = result.conclusion
     yield from _headed(((cause.replace("_", " ").upper(), _COLOURS.get(cause, "bold")),), title, "", width)
+    for number, text in enumerate(_OPENERS if cause == "encrypted" else ()):
+        yield from _fact("" if number else "settle", text, width)
     yield ()
 
 
@@ -207,14 +214,21 @@ def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:
         yield _count(seen.packets, "frame")
     if sessions:
         yield _count(len(sessions), "mail connection")
-        yield _spoken({x.protocol for x in sessions}, {x.tls for x in sessions}, {x.product for x in sessions})
+        yield _spoken(
+            {x.protocol for x in sessions},
+            {"decrypted" if x.decrypted else x.tls for x in sessions},
+            {x.product for x in sessions},
+        )
     yield f"quality {seen.quality.grade}"
 
 
 def _spoken(protocols: Iterable[str | None], tls: Iterable[str], products: Iterable[str | None]) -> str:
     names = "/".join(sorted(x.upper() for x in protocols if x)) or "mail"
     kinds = set(tls)
-    how = "in clear" if kinds == {"none"} else "encrypted" if "none" not in kinds else "partly encrypted"
+    read = kinds & {"none", "decrypted"}
+    how = "partly encrypted" if read else "encrypted"
+    if read == kinds:
+        how = "decrypted" if "decrypted" in kinds else "in clear"
     made = "".join(f", {x.capitalize()}" for x in sorted({x for x in products if x}))
     return f"{names} {how}{made}"
 

@@ -15,7 +15,7 @@ from analyzer.rules.narrate import NAMES, missing, summary, title
 from analyzer.rules.rule import Question, Rule, load_rules, named
 from analyzer.rules.scene import Dispute, Scene, disputes
 from analyzer.rules.weigh import UNDETERMINED, Weighed, strongest, weigh
-from analyzer.sessions.session import Session
+from analyzer.sessions.session import Outcome, Session
 
 SESSIONS_NAMED = 200
 """Sessions a finding lists; a retry loop makes thousands that all say the same."""
@@ -167,13 +167,21 @@ def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str,
     told = dispute.told_limit or dispute.scene.known.limit
     limit = told or (
         book.standing.height
-        if weighed.cause == "per_user_connection_limit" and book.standing.clean and book.wide
+        if weighed.cause == "per_user_connection_limit"
+        and book.standing.clean
+        and book.wide
+        and not _hidden(dispute.scene.on(dispute.server))
         else None
     )
     if limit:
         facts["limit"] = limit
     facts |= _clients_of_account(dispute, book)
     return facts
+
+
+def _hidden(sessions: Iterable[Session]) -> bool:
+    """Tell whether sessions that nobody can read were there: how many were open cannot be said then."""
+    return any(s.outcome is Outcome.OPAQUE for s in sessions)
 
 
 def _clients_of_account(dispute: Dispute, book: Ledger) -> dict[str, float | int | str]:

@@ -18,6 +18,8 @@ _WHERE = {
     "silence": "left without an answer",
     "ending": "ended by the server",
     "reset": "cut in mid-session",
+    "sealed": "cut short inside TLS",
+    "tls": "broken off in the TLS handshake",
 }
 _HOW_SURE = {
     "confirmed": "The capture proves it.",
@@ -56,7 +58,7 @@ NAMES = {
 def _who(dispute: Dispute) -> str:
     if dispute.account:
         return f"account {dispute.account} on {dispute.server}"
-    if dispute.kind in {"connect", "greeting", "silence"}:
+    if dispute.kind in {"connect", "greeting", "silence", "sealed", "tls"}:
         return f"{dispute.server}:{dispute.refusals[0].session.server_port}"
     return f"server {dispute.server}"
 
@@ -103,6 +105,8 @@ def summary(weighed: Weighed, dispute: Dispute, book: Ledger | None, facts: Mapp
         parts.append(f"The limit is {facts['limit']} open sessions of the account.")
     if dispute.scene.known.words:
         parts.append(f"This rests on what you said: {', '.join(dispute.scene.known.words)}.")
+    if dispute.kind == "sealed":
+        parts.append("TLS hides the words: this rests on sizes and times alone.")
     del book
     return " ".join(parts)
 
@@ -133,6 +137,16 @@ def missing(weighed: Weighed, dispute: Dispute, book: Ledger | None) -> tuple[st
         steps.append('Count the connections on the server (netstat -an | find ":143") and compare with its limits.')
     elif dispute.kind == "connect":
         steps.append("Capture on the other side of the firewall at the same time.")
+    elif dispute.kind == "sealed":
+        steps.append(
+            "Sizes and times decide nothing: run the mail program with SSLKEYLOGFILE=FILE set, capture again from its start, "
+            "and add --keylog FILE."
+        )
+        steps.append("Read the server's IMAP protocol log for these times: it names the account and the reason.")
+    elif dispute.kind == "tls":
+        port = dispute.refusals[0].session.server_port
+        steps.append(f"From the client's place: mailscope probe {dispute.server} --port {port}")
+        steps.append("Compare the TLS versions and certificates that the mail program and the server take.")
     elif dispute.kind == "reset":
         steps.append(
             "Capture at the mail server and at the client at once: a reset the server never sent is not its own."

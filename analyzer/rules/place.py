@@ -16,7 +16,7 @@ from typing import NamedTuple
 from analyzer.rules.signatures import heard
 from analyzer.sessions.concurrency import Span, account_of, peak_of
 from analyzer.sessions.names import Names
-from analyzer.sessions.session import Login, LoginOutcome, Session
+from analyzer.sessions.session import Login, LoginOutcome, Outcome, Session
 
 
 class Timed(NamedTuple):
@@ -162,7 +162,8 @@ def _timed(logins: Iterable[Login]) -> Timed:
 
 def _maybe_open(s: Session) -> bool:
     """Tell a session that may have been open without the capture showing it."""
-    return s.opened is None and s.greeting_status != "BYE" and (s.syn_at is None or s.missed_bytes > 0)
+    unseen = s.syn_at is None or s.missed_bytes > 0 or s.outcome is Outcome.OPAQUE
+    return s.opened is None and s.greeting_status != "BYE" and unseen
 
 
 def _explained(s: Session, login: Login) -> bool:

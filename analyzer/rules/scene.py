@@ -67,7 +67,7 @@ class Dispute:
         accepted: Sequence[Login] = (),
     ) -> None:
         self.kind = kind
-        """login, greeting, mailbox, connect, silence, ending, reset."""
+        """login, greeting, mailbox, connect, silence, ending, reset; of encrypted sessions: sealed, tls."""
         self.scene, self.server, self.account, self.refusals = scene, server, account, refusals
         self.accepted = list(accepted)
         """Accepted logins of the account on the server, by time."""
@@ -414,7 +414,13 @@ def disputes(scene: Scene) -> list[Dispute]:
         ending_disputes,
         reset_disputes,
     )
-    return [dispute for maker in makers for dispute in maker(scene)]
+    found = [dispute for maker in makers for dispute in maker(scene)]
+    hidden = [s for s in scene.sessions if s.talk is not None and not s.decrypted]
+    if hidden:
+        from analyzer.rules.sealed import handshake_disputes, sealed_disputes
+
+        found += sealed_disputes(scene, hidden) + handshake_disputes(scene, hidden)
+    return found
 
 
 def _by_time(refusals: list[Refusal]) -> list[Refusal]:

@@ -94,7 +94,7 @@ def _quality(facts: Facts, sessions: Sequence[Session]) -> Quality:
     doubled = sum(s.duplicates for s in sessions)
     if doubled:
         costs.append((0, f"{doubled} mirrored copies of packets were set aside"))
-    opaque = sum(1 for s in spoke if s.tls != "none")
+    opaque = sum(1 for s in spoke if s.tls != "none" and not s.decrypted)
     if opaque:
         costs.append((2 if opaque == len(spoke) else 0, f"{opaque} of {len(spoke)} mail connections are encrypted"))
     place = min(sum(cost for cost, _ in costs), 3) if sessions else 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from analyzer.at import NS_PER_MS, At, Side
 from analyzer.protocols.events import (
     AuthEnded,
@@ -15,7 +17,11 @@ from analyzer.protocols.events import (
     Greeting,
     Identity,
     Reply,
+    TlsAlert,
+    TlsCertificate,
+    TlsHello,
     TlsStarted,
+    TlsTalk,
 )
 from analyzer.sessions.identify import PORT_PROTOCOL
 from analyzer.sessions.product import product_of
@@ -100,6 +106,7 @@ class Fold:
         self._bye: Closed | None = None
         self._logout = False
         self._delivered = False  # SMTP: a message was taken
+        self._hidden: dict[str, Any] = {}  # the session's fields about TLS
 
     def take(self, event: Event) -> None:
         """Take the next event."""
@@ -126,12 +133,39 @@ class Fold:
                 self._server_name = name
             case TlsStarted(implicit=implicit):
                 self._tls = "implicit" if implicit else "starttls"
+            case TlsHello() | TlsCertificate() | TlsAlert() | TlsTalk():
+                self._tls_told(event)
             case Closed(by=Side.SERVER):
                 self._bye = self._bye or event
             case Closed():
                 self._logout = True
             case _:
                 pass
+
+    @property
+    def is_decrypted(self) -> bool:
+        """Whether what TLS hides is read."""
+        return "decrypted" in self._hidden
+
+    def decrypted(self) -> None:
+        """Be told that what TLS hides is read."""
+        self._hidden["decrypted"] = True
+
+    def _tls_told(self, event: TlsHello | TlsCertificate | TlsAlert | TlsTalk) -> None:
+        hidden = self._hidden
+        match event:
+            case TlsHello(side=Side.CLIENT):
+                hidden |= {"sni": event.sni, "tls_offered": event.versions, "alpn": " ".join(event.alpn) or None}
+            case TlsHello():
+                hidden["tls_version"] = event.version
+                if event.version != "TLS 1.3":
+                    hidden["alpn"] = " ".join(event.alpn) or None
+            case TlsCertificate(names=names):
+                hidden.setdefault("certificate_names", names)
+            case TlsAlert():
+                hidden.setdefault("alert", event)
+            case TlsTalk():
+                hidden["talk"] = event
 
     def _command(self, event: Command) -> None:
         self._last_verb = event.verb
@@ -258,6 +292,7 @@ class Fold:
             said_at=c.said_at,
             server_ttl=c.server_ttl or None,  # an engine that does not tell it leaves 0
             reset_ttl=c.reset_ttl or None,
+            **self._hidden,
         )
 
     def _closed_at(self) -> At | None:
@@ -272,7 +307,7 @@ class Fold:
 
     def _outcome(self, opened: int | None) -> Outcome:
         c, outcomes = self._connection, {login.outcome for login in self._logins}
-        if self._tls != "none" and not outcomes:
+        if self._tls != "none" and not outcomes and not self.is_decrypted:
             return Outcome.OPAQUE
         if opened is not None or LoginOutcome.ACCEPTED in outcomes:
             return Outcome.ACCEPTED

@@ -11,7 +11,7 @@ IMPLICIT_TLS_PORTS = frozenset({993, 995, 465})
 ENOUGH = 24
 """Octets of one side after which an undecided connection is decided by what there is."""
 
-_TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")  # RFC 8446, section 5.1: type, legacy version
+TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")  # RFC 8446, section 5.1: type, legacy version
 _SERVER = (
     ("imap", re.compile(rb"\* (?:OK|PREAUTH|BYE)\b", re.IGNORECASE)),  # RFC 3501, section 9: greeting
     ("pop3", re.compile(rb"(?:\+OK|-ERR)\b")),  # RFC 1939, section 3
@@ -47,7 +47,7 @@ def identify(side: Side, head: bytes, server_port: int, *, first: bool) -> str |
     ``first`` says that the head is the very start of the connection. Only then a greeting counts as such; in the middle
     of a conversation a protocol is known by its lines, and then only on its own port.
     """
-    if _TLS_RECORD.match(head):
+    if TLS_RECORD.match(head):
         return "tls"
     if side is Side.SERVER:
         for name, opening in _SERVER:

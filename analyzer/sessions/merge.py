@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from analyzer.at import At
+from analyzer.protocols.events import TlsTalk
 from analyzer.sessions.session import Session
 
 ALIGN_NS = 20_000_000
@@ -95,10 +96,10 @@ def _belongs(s: Session, group: Sequence[Session]) -> bool:
     return s.client_isn in {x.client_isn for x in group} - {None} or s.start - ALIGN_NS <= max(x.end for x in group)
 
 
-def _blemishes(s: Session, clients: int) -> tuple[bool, int, bool, int, int]:
-    """Order views of one connection: whole ones first, then those of captures that saw more."""
+def _blemishes(s: Session, clients: int) -> tuple[bool, bool, int, bool, int, int]:
+    """Order views of one connection: read ones first, whole ones, then those of captures that saw more."""
     undecided = any(x.decided is None for x in s.logins)
-    return s.one_sided, s.missed_bytes, undecided, -clients, -(s.client_bytes + s.server_bytes)
+    return s.outcome == "opaque", s.one_sided, s.missed_bytes, undecided, -clients, -(s.client_bytes + s.server_bytes)
 
 
 def _offsets(captures: list[str], sessions: Iterable[Session]) -> dict[str, int]:
@@ -153,9 +154,16 @@ def _shifted(s: Session, ns: int) -> Session:
         closed_at=s.closed_at and _back(s.closed_at, ns),
         login_disabled_at=s.login_disabled_at and _back(s.login_disabled_at, ns),
         said_at=s.said_at and _back(s.said_at, ns),
+        alert=s.alert and s.alert._replace(at=_back(s.alert.at, ns)),
+        talk=s.talk and _talk_back(s.talk, ns),
         complaints=tuple(c._replace(at=_back(c.at, ns)) for c in s.complaints),
         logins=logins,
     )
+
+
+def _talk_back(talk: TlsTalk, ns: int) -> TlsTalk:
+    turns = tuple(x._replace(at=_back(x.at, ns)) for x in talk.turns)
+    return talk._replace(at=_back(talk.at, ns), turns=turns)
 
 
 def _back(at: At, ns: int) -> At:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from analyzer.at import At, Side
+from analyzer.protocols.events import TlsAlert, TlsTalk
 from analyzer.secret import Secret
 
 
@@ -185,6 +186,22 @@ class Session(NamedTuple):
     """TTL of the server's SYN/ACK (else of its first packet); tells how far away it is."""
     reset_ttl: int | None
     """TTL of the first RST; one from elsewhere has come another way."""
+    sni: str | None = None
+    """TLS: the host name the client asked for."""
+    tls_version: str | None = None
+    """TLS: the version the server chose, such as 'TLS 1.2'."""
+    tls_offered: tuple[str, ...] = ()
+    """TLS: the versions the client offered; where it lists none, the highest."""
+    alpn: str | None = None
+    """TLS: the application protocol agreed on; in TLS 1.3, which hides that, the ones offered."""
+    certificate_names: tuple[str, ...] = ()
+    """TLS: names in the server's certificate; TLS 1.3 hides it."""
+    alert: TlsAlert | None = None
+    """TLS: the first alert that is not a normal goodbye."""
+    talk: TlsTalk | None = None
+    """TLS: how much was said inside, by turns."""
+    decrypted: bool = False
+    """TLS: it was read with keys and is judged as clear text."""
 
     @property
     def login(self) -> Login | None:
@@ -195,6 +212,12 @@ class Session(NamedTuple):
     def account(self) -> str | None:
         """The account of the last login that showed one."""
         return next((x.account for x in reversed(self.logins) if x.account is not None), None)
+
+    @property
+    def tls_alert(self) -> str | None:
+        """The alert in words: who sent it, how bad it is, what it says."""
+        found = self.alert
+        return found and f"{found.side.name.lower()} {found.level} {found.description}"
 
     @property
     def mechanism(self) -> str | None:

@@ -40,6 +40,10 @@ SESSION_COLUMNS = [
     "server_bytes",
     "missed_bytes",
     "retransmits",
+    "sni",
+    "tls_version",
+    "tls_alert",
+    "decrypted",
 ]
 LOGIN_COLUMNS = [
     "capture",

@@ -33,6 +33,7 @@ GRADES = {
     "began before the capture": (facts(), many(1, syn_at=None), "B", 1),
     "mirrored copies cost nothing": (facts(), many(1, duplicates=9), "A", 1),
     "all encrypted": (facts(), many(2, tls="implicit"), "C", 1),
+    "all decrypted": (facts(), many(2, tls="implicit", decrypted=True), "A", 0),
     "some encrypted": (facts(), many(2, tls="implicit") + many(1), "A", 1),
     "everything at once": (facts(stopped=CUT, snapped=1), many(1, one_sided=True, syn_at=None), "D", 4),
     "no mail": (facts(), [], "F", 1),

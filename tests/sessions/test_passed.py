@@ -72,10 +72,18 @@ def test_the_password_of_a_login_is_never_passed_over() -> None:
 
 def test_opaque_octets_need_not_come() -> None:
     talk = Conversation("test.pcap", connection(), lambda _: None)
-    lines = ((S, GREETING), (C, b"A1 STARTTLS\r\n"), (S, b"A1 OK begin\r\n"), (C, b"\x16\x03\x01\0\x05hello"))
+    lines = ((S, GREETING), (C, b"A1 COMPRESS DEFLATE\r\n"), (S, b"A1 OK begin\r\n"), (C, b"\x4b"))
     wanted = [talk.chunk(Chunk(side, data, at(n))) for n, (side, data) in enumerate(lines, 2)]
     assert wanted[:2] == [0, 0]
     assert wanted[-1] > 1 << 40
+
+
+def test_of_tls_only_the_heads_of_records_need_come() -> None:
+    talk = Conversation("test.pcap", connection(), lambda _: None)
+    lines = ((S, GREETING), (C, b"A1 STARTTLS\r\n"), (S, b"A1 OK begin\r\n"), (C, b"\x17\x03\x03\x10\0" + bytes(96)))
+    wanted = [talk.chunk(Chunk(side, data, at(n))) for n, (side, data) in enumerate(lines, 2)]
+    assert wanted == [0, 0, 0, 4096 - 96 - 1]
+    assert talk.chunk(Chunk(C, bytes(10), at(9), passed=3999 - 9)) == 0
 
 
 def test_a_conversation_that_has_ended_goes_without_the_garbage_collector() -> None:

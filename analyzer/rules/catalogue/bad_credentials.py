@@ -36,6 +36,11 @@ MANY_ACCOUNTS = 3
 
 def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against wrong credentials."""
+    if question.dispute.kind == "sealed":
+        from analyzer.rules.sealed import bad_credentials
+
+        yield from bad_credentials(question.dispute)
+        return
     yield from words(question, CAUSE)
     book = question.ledger
     if book is None or question.dispute.signature.explicit:
@@ -206,7 +211,7 @@ RULE = Rule(
     id="bad-credentials",
     title="wrong or changed password",
     cause=CAUSE,
-    kinds=("login",),
+    kinds=("login", "sealed"),
     remedies=("bad-credentials",),
     since="0.1",
     check=check,

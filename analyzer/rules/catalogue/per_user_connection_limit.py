@@ -15,7 +15,8 @@ Evidence
     secret, or the same host, let in again after refusals; by how often); release (let in as soon as another session
     closed); edge (of two connections started together one came in); height; cadence; what you said with --known; and
     against: below, none open, another secret is the good one, never here. One PC alone decides nothing: an outage looks
-    the same from there.
+    the same from there. Inside TLS, without keys: cadence, answer (of another size than where the session went on),
+    inside (others went on meanwhile), half; never more than suspected.
 Sources
     Cisco TAC note 117589; Microsoft: Set-ImapSettings; Dovecot mail_max_userip_connections; Cyrus maxlogins_per_user.
 """
@@ -57,6 +58,11 @@ RETURN_S = 600.0
 
 def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against the limit."""
+    if question.dispute.kind == "sealed":
+        from analyzer.rules.sealed import per_user
+
+        yield from per_user(question.dispute)
+        return
     yield from words(question, CAUSE)
     book = question.ledger
     if book is None or question.dispute.signature.explicit:
@@ -273,7 +279,7 @@ RULE = Rule(
     id="imap-connections-per-user",
     title="per-user connection throttling",
     cause=CAUSE,
-    kinds=("login", "mailbox"),
+    kinds=("login", "mailbox", "sealed"),
     remedies=("per-user-connection-limit",),
     since="0.1",
     check=check,

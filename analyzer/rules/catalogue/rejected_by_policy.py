@@ -24,6 +24,11 @@ CAUSE = "rejected_by_policy"
 
 def check(question: Question) -> Iterator[Evidence]:
     """Testify for a refusal by policy."""
+    if question.dispute.kind == "tls":
+        from analyzer.rules.sealed import broken_off
+
+        yield from broken_off(question.dispute, CAUSE)
+        return
     yield from words(question, CAUSE)
     dispute = question.dispute
     if dispute.signature.id == "smtp-too-many-errors":
@@ -35,7 +40,7 @@ RULE = Rule(
     id="rejected-by-policy",
     title="rejected by policy",
     cause=CAUSE,
-    kinds=("greeting", "mailbox", "login"),
+    kinds=("greeting", "mailbox", "login", "tls"),
     remedies=("rejected-by-policy",),
     since="0.1",
     check=check,

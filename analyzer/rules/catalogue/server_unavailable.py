@@ -32,6 +32,11 @@ SAMPLE = 200
 
 def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against trouble of the whole service."""
+    if question.dispute.kind == "tls":
+        from analyzer.rules.sealed import broken_off
+
+        yield from broken_off(question.dispute, CAUSE)
+        return
     yield from words(question, CAUSE)
     dispute = question.dispute
     if dispute.signature.explicit:
@@ -90,7 +95,7 @@ RULE = Rule(
     id="server-unavailable",
     title="server or back end unavailable",
     cause=CAUSE,
-    kinds=("login", "greeting", "mailbox"),
+    kinds=("login", "greeting", "mailbox", "tls"),
     remedies=("server-unavailable",),
     since="0.1",
     check=check,
