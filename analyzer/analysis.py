@@ -263,7 +263,7 @@ class Analysis:
                     if exchange
                     else str(finding.facts.get("product", ""))
                 )
-                found += fill(finding.facts, finding.remedies, product or None)
+                found += fill(_case(finding), finding.remedies, product or None)
         return list(dict.fromkeys(found))
 
     def save(self, path: str | Path) -> Path:
@@ -337,7 +337,7 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
     sessions = merged.sessions
     remedies: dict[Any, None] = {}
     for finding in findings:
-        for remedy in fill(finding.facts, finding.remedies, str(finding.facts.get("product", "")) or None):
+        for remedy in fill(_case(finding), finding.remedies, str(finding.facts.get("product", "")) or None):
             remedies.setdefault(remedy)
     return Result(
         captures=tuple(_with_clock(seen, merged) for seen in captures),
@@ -348,6 +348,11 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
         remedies=tuple(remedies),
         known=said.words,
     )
+
+
+def _case(finding: Finding) -> dict[str, float | int | str]:
+    """Return what a remedy is filled in with."""
+    return {**finding.facts, "protocol": finding.subject.protocol or ""}
 
 
 def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:

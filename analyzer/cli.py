@@ -21,7 +21,6 @@ from analyzer.start import write
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.errors import AnalyzerError
-    from analyzer.remedies import Remedy
     from analyzer.report.result import Result
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
@@ -74,6 +73,29 @@ class TriageStyle(StrEnum):
     CSV = "csv"
 
 
+class PageStyle(StrEnum):
+    """How a remedy is printed."""
+
+    TEXT = "text"
+    MD = "md"
+    PS1 = "ps1"
+
+
+class Protocol(StrEnum):
+    """Whose settings a remedy is about."""
+
+    IMAP = "imap"
+    POP3 = "pop3"
+    SMTP = "smtp"
+
+
+class Tongue(StrEnum):
+    """The reader's language."""
+
+    EN = "en"
+    ES = "es"
+
+
 class By(StrEnum):
     """Whose open sessions a chart counts."""
 
@@ -96,6 +118,7 @@ Ports = Annotated[
 ]
 Reader = Annotated[Engine, typer.Option("--engine", help="Who reads the packets.")]
 Format = Annotated[Style, typer.Option("--format", help="How to print it.")]
+Language = Annotated[Tongue, typer.Option("--lang", help="Language of the sentences; JSON and CSV stay English.")]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="End with status 0 whatever was found.")]
 
 
@@ -241,23 +264,36 @@ def remedy(
     cause: Annotated[
         str, typer.Argument(metavar="CAUSE", help="A cause or a remedy's id, such as per-user-connection-limit.")
     ],
+    *,
     server: Annotated[
         str | None, typer.Option("--server", metavar="PRODUCT", help="Such as exchange-2010-sp2 or dovecot.")
     ] = None,
     agents: Annotated[
-        int | None, typer.Option("--agents", metavar="N", min=1, help="How many agents work at once.")
+        int | None, typer.Option("--agents", metavar="N", min=1, max=1_000_000, help="How many agents work at once.")
     ] = None,
-    per_agent: Annotated[int, typer.Option("--per-agent", metavar="N", min=1, help="Connections of one agent.")] = 2,
+    per_agent: Annotated[
+        int, typer.Option("--per-agent", metavar="N", min=1, max=1000, help="Connections of one agent.")
+    ] = 2,
+    protocol: Annotated[Protocol, typer.Option("--protocol", help="Whose settings.")] = Protocol.IMAP,
+    host: Annotated[
+        str, typer.Option("--host", metavar="NAME", help="The server's own name, put into the commands.")
+    ] = "",
+    account: Annotated[str, typer.Option("--account", metavar="NAME", help="The mailbox, put into the commands.")] = "",
+    style: Annotated[
+        PageStyle, typer.Option("--format", help="Text, Markdown or a PowerShell script.")
+    ] = PageStyle.TEXT,
+    language: Language = Tongue.EN,
 ) -> None:
     """Print what to do about a cause: look, change, look again, undo; with the numbers filled in."""
-    from analyzer.remedies import causes, fill
+    from analyzer.language import speaker
+    from analyzer.remedies import ask
+    from analyzer.report.remedy_page import page
 
-    facts = {"per_client": per_agent} | ({"agents": agents} if agents else {})
-    found = fill(facts, [cause.lower()], server)
-    if not found:
-        known = " ".join(x.replace("_", "-") for x in causes())
-        _stop(f"There is no remedy for {cause!r} on {server or 'any server'}.", f"Causes with remedies: {known}", USAGE)
-    _write("\n".join(_page(x) for x in found))
+    facts: dict[str, float | str] = {"per_client": per_agent, "protocol": protocol.value}
+    say = speaker(language.value)
+    found = ask(facts | ({"agents": agents} if agents else {}), cause, server, say=say)
+    names = {"server": host, "account": account, "mailbox": account}
+    _write(page(found, names, style.value, say))
 
 
 @app.command()
@@ -432,20 +468,6 @@ def _print_table(analysis: Analysis, name: str, columns: str, style: Style) -> N
         else:
             _write(table_text(rows, chosen))
     _end(analysis.result)
-
-
-def _page(remedy: Remedy) -> str:
-    """Return one remedy as a page of text."""
-    fits = " ".join((remedy.product, *remedy.versions))
-    parts = [f"{remedy.title}\n  {remedy.id}   cures {remedy.cause}   for {fits}\n"]
-    parts += [f"  {number}. {step}\n" for number, step in enumerate(remedy.steps, 1)]
-    blocks = (("look first", remedy.before), ("change", remedy.commands), ("restart", remedy.restart))
-    for name, text in (*blocks, ("look again", remedy.check), ("undo", remedy.undo)):
-        parts += [f"\n{name}\n", *(f"  {line}\n" for line in text.splitlines())] if text else []
-    parts += [f"\nrisk\n  {remedy.risk}\n"]
-    parts += ["\nnotes\n", *(f"  - {x}\n" for x in remedy.notes)] if remedy.notes else []
-    parts += ["\nsource\n", *(f"  - {x}\n" for x in remedy.source)]
-    return "".join(parts)
 
 
 def _tell_unread(result: Result) -> bool:

@@ -204,9 +204,9 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
 
 
 def _remedy(remedy: Any) -> dict[str, Any]:
-    lists = {"versions", "steps", "source", "notes"}
+    lists = {"versions", "protocols", "steps", "avoid", "source", "notes"}
     names = ("id", "title", "cause", "product", "versions", "steps", "before", "commands", "restart", "check", "undo")
-    rest = ("risk", "source", "notes")
+    rest = ("risk", "source", "notes", "protocols", "avoid")
     return {x: list(getattr(remedy, x)) if x in lists else getattr(remedy, x) for x in names + rest}
 
 
