@@ -23,7 +23,7 @@ from analyzer.remedies.servers import ANY, is_server, known, server_of
 from analyzer.text import clean
 
 __all__ = [
-    "ANY", "FOLDER", "Remedy", "ask", "causes", "entries", "fill", "ids_for", "is_known", "lint", "load", "opened", "products",
+    "ANY", "FOLDER", "Remedy", "ask", "capacity_of", "causes", "entries", "fill", "ids_for", "is_known", "lint", "load", "opened", "products",
 ]  # fmt: skip
 
 USUAL_LIMIT = 16
@@ -63,7 +63,7 @@ def fill(
     server = server_of(product)
     protocol = str(facts.get("protocol") or "") or None
     wanted = list(dict.fromkeys(x for name in ids for x in opened(name, product, protocol)))
-    capacity = _capacity(facts)
+    capacity = capacity_of(facts)
     return tuple(_filled(_said(entry(name).on(server), say), capacity, facts, say) for name in wanted)
 
 
@@ -125,7 +125,8 @@ def _spoken(head: Head, protocol: str | None) -> bool:
     return not head.protocols or (protocol or USUAL_PROTOCOL) in head.protocols
 
 
-def _capacity(facts: Mapping[str, float | str]) -> Capacity | None:
+def capacity_of(facts: Mapping[str, float | str]) -> Capacity | None:
+    """Return what the clients of a finding need; None when the capture does not show enough of them for a number that cures."""
     said = "agents" in facts
     agents = _number(facts.get("agents", facts.get("account_clients", facts.get("clients"))))
     if not agents:

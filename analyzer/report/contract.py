@@ -159,6 +159,38 @@ class EvidenceRow(_Model):
     filter: str = Field(description="Wireshark display filter, may be empty")
 
 
+class LimitEstimate(_Model):
+    """Bounds of a limit's height; null where the capture sets none."""
+
+    low: Count | None = Field(description="one more than the most sessions open when another was let in")
+    high: Count | None = Field(description="the fewest open when one was refused")
+    known_default: str | None = Field(description="the shipped value within the bounds, in words")
+
+
+class LimitInPlay(_Model):
+    """One limit the team's connections meet."""
+
+    scope: Literal["account", "account and address", "address", "server", "store"]
+    setting: str
+    low: Count | None = Field(description="lowest value it may have")
+    high: Count | None
+    seen: bool = Field(description="bounded by the capture; otherwise shipped values")
+    needed: Count
+    enough: bool | None
+
+
+class CapacityRow(_Model):
+    """Connections the clients of an account need: clients x per_client + service, and the reserve."""
+
+    clients: Count
+    per_client: Count
+    service: Count
+    needed: Count
+    reserve_percent: Count
+    advised: Count
+    limits: list[LimitInPlay]
+
+
 class FindingRow(_Model):
     """What was concluded about one subject."""
 
@@ -176,6 +208,8 @@ class FindingRow(_Model):
     evidence: list[EvidenceRow]
     missing: list[str]
     remedies: list[str]
+    limit_estimate: LimitEstimate | None = Field(description="null unless the finding is about a limit")
+    capacity: CapacityRow | None
 
 
 class ConclusionRow(_Model):

@@ -115,10 +115,21 @@ def _facts(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "rival", ", ".join(_rival(x) for x in rivals[:TOP_REASONS])
     for text in finding.missing[:TOP_REASONS]:
         yield "settle", text
-    if "limit" in finding.facts:
-        yield "limit", str(finding.facts["limit"])
+    yield from _limits(finding)
     yield from _where(finding, result)
     yield from _cures(finding, result)
+
+
+def _limits(finding: Finding) -> Iterator[tuple[str, str]]:
+    if not finding.facts.keys() & {"limit", "limit_low", "limit_high"}:
+        return
+    from analyzer.report.need import height, need, sentences  # only where a limit is the matter
+
+    if told := height(finding):
+        yield "limit", told
+    found = need(finding) if finding.verdict in CLAIMS else None
+    for text in sentences(found) if found else ():
+        yield "needs", text
 
 
 def _rival(candidate: Candidate) -> str:

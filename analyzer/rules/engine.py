@@ -6,7 +6,7 @@ A rule that raises becomes a finding with verdict ``failed``; the others are una
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from analyzer.at import NS_PER_S
@@ -112,7 +112,7 @@ def _finding(
     ]
     accounts = _accounts(dispute)
     subject = Subject(accounts, dispute.clients, dispute.server, dispute.refusals[0].session.protocol)
-    facts = _facts(dispute, book, weighed)
+    facts = {**_facts(dispute, book, weighed), **_height(dispute, book, weighed.cause)}
     named = dict.fromkeys((r.session.capture, r.session.uid) for r in dispute.refusals)
     return Finding(
         rule=rule.id if rule else UNDETERMINED,
@@ -171,6 +171,14 @@ def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str,
         facts["limit"] = limit
     facts |= _clients_of_account(dispute, book)
     return facts
+
+
+def _height(dispute: Dispute, book: Ledger | None, cause: str) -> Mapping[str, float | int | str]:
+    if "limit" not in cause:
+        return {}
+    from analyzer.rules.estimate import limit_facts  # most findings are about no limit
+
+    return limit_facts(dispute, book, cause)
 
 
 def _clients_of_account(dispute: Dispute, book: Ledger) -> dict[str, float | int | str]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.rules.finding import Evidence
-from analyzer.rules.plateau import standing
+from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
 from analyzer.rules.scene import Dispute
 from analyzer.sessions.concurrency import account_of, spans, steps
@@ -36,13 +36,7 @@ def check(question: Question) -> Iterator[Evidence]:
     if dispute.signature.explicit:
         return
     refs, shown = frames(dispute), frame_filter(dispute)
-    complained = {id(r.session) for r in dispute.refusals}
-    mine = [s for s in dispute.scene.on(dispute.server) if s.opened is not None and _belongs(s, dispute)]
-    working = [s for s in mine if id(s) not in complained]
-    # Sessions that were refused their mailbox hold none; the line counts those that work.
-    open_spans = spans(working)
-    first = [next(r.at.ts for r in dispute.refusals if id(r.session) == key) for key in complained]
-    stand = standing(sorted(first), [s.opened for s in working if s.opened is not None], open_spans, steps(open_spans))
+    stand = working(dispute)
     if stand.clean and stand.height:
         text = f"the mailbox was refused only with {stand.least_refused} or more working sessions, given with {stand.most_accepted} or fewer"
         yield Evidence(text, refs, 5.0, filter=shown, kind="plateau")
@@ -52,6 +46,16 @@ def check(question: Question) -> Iterator[Evidence]:
     elif stand.counted and stand.below == stand.counted and len(dispute.scene.hosts(dispute.server)) > 1:
         text = "the mailbox was refused however few sessions were open"
         yield Evidence(text, refs, -10.0, filter=shown, kind="plateau")
+
+
+def working(dispute: Dispute) -> Standing:
+    """Compare the refusals with the account's working sessions: one that was refused its mailbox holds none."""
+    complained = {id(r.session) for r in dispute.refusals}
+    mine = [s for s in dispute.scene.on(dispute.server) if s.opened is not None and _belongs(s, dispute)]
+    held = [s for s in mine if id(s) not in complained]
+    open_spans = spans(held)
+    first = [next(r.at.ts for r in dispute.refusals if id(r.session) == key) for key in complained]
+    return standing(sorted(first), [s.opened for s in held if s.opened is not None], open_spans, steps(open_spans))
 
 
 def _belongs(session: Session, dispute: Dispute) -> bool:
