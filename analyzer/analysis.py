@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
+    from analyzer.rules.replay import WhatIf
 
 
 def known_from(words: Iterable[str]) -> Known:
@@ -265,6 +266,18 @@ class Analysis:
                 )
                 found += fill(_case(finding), finding.remedies, product or None)
         return list(dict.fromkeys(found))
+
+    def what_if(self, *, limit: int) -> tuple[WhatIf, ...]:
+        """Replay the refusals put down to a limit per user under another limit; see :mod:`analyzer.rules.replay`.
+
+        Raises:
+            AnalyzerError: a limit below 1 lets nobody in.
+        """
+        from analyzer.rules.replay import what_if
+
+        if limit < 1:
+            raise AnalyzerError(f"a limit of {limit} lets nobody in", hint="give 1 or more")
+        return what_if(Scene(self.result.sessions, known_from(self.result.known)), self.result.findings, limit)
 
     def save(self, path: str | Path) -> Path:
         """Write the result; the suffix picks the form: .json .txt .csv .png .svg."""

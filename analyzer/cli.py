@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -132,13 +133,23 @@ def report(
     ] = None,
     style: Format = Style.TEXT,
     known: Known = None,
+    what_if: Annotated[
+        int | None,
+        typer.Option(
+            "--what-if", metavar="N", min=1, max=1_000_000, help="Replay the refusals under a limit of N sessions."
+        ),
+    ] = None,
+    language: Language = Tongue.EN,
     ports: Ports = None,
     engine: Reader = Engine.OWN,
     exit_zero: ExitZero = False,
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
     told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
-    result = _read(captures, known, ports, engine, hashed=told).result
+    analysis = _read(captures, known, ports, engine, hashed=told)
+    result = analysis.result
+    if what_if:
+        result = replace(result, what_if=analysis.what_if(limit=what_if))
     if output:
         from analyzer.report import save
 

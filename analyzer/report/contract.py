@@ -220,6 +220,23 @@ class ConclusionRow(_Model):
     title: str
 
 
+class WhatIfRow(_Model):
+    """What a limit of N sessions would have made of one account's refusals."""
+
+    account: str | None
+    server: str
+    protocol: str | None
+    limit: Count = Field(description="N")
+    refused: Count = Field(description="refusals replayed")
+    spared: Count = Field(description="of these, accepted under N or never tried")
+    lost: Count = Field(description="acceptances that N would have refused")
+    enough: Count = Field(description="the smallest N that spares all")
+    session_s: float = Field(description="assumed length of a spared session")
+    at_least: bool = Field(description="most sessions last longer than that: the capture ended first")
+    whole: bool = Field(description="the sessions that count are in the capture")
+    per_address: bool = Field(description="the server counts per account and client address")
+
+
 class Report(_Model):
     """What `mailscope report --format json` prints."""
 
@@ -231,3 +248,4 @@ class Report(_Model):
     accounts: list[AccountRow]
     findings: list[FindingRow]
     conclusion: ConclusionRow
+    what_if: list[WhatIfRow] | None = Field(None, description="null unless --what-if asked")

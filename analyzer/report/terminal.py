@@ -173,6 +173,11 @@ def _print_rest(result: Result, shown: int, console: Console) -> None:
     asides = [x for x in result.findings if x.severity == "warning" and x.verdict in {*CLAIMS, Verdict.SUSPECTED}]
     for number, finding in enumerate(asides[:TOP_REASONS]):
         _print_fact("" if number else "also", f"{finding.verdict.value}: {finding.title}", console)
+    if result.what_if is not None:
+        from analyzer.report.supposed import sentences
+
+        for number, text in enumerate(sentences(result.what_if)):
+            _print_fact("" if number else "what if", text, console)
     broken = [x.rule for x in result.findings if x.verdict is Verdict.FAILED]
     if broken:
         _print_fact("failed", f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)", console)

@@ -37,14 +37,17 @@ def judge(scene: Scene) -> tuple[Finding, ...]:
     Each protocol is a scene of its own: servers count IMAP, POP3 and SMTP connections apart. So are captures of different
     times: what was open last week limits nobody today.
     """
-    when = _times(scene.sessions)
-    scenes: dict[tuple[str | None, int], list[Session]] = defaultdict(list)
-    for s in scene.sessions:
-        scenes[s.protocol, when[s.capture]].append(s)
-    found = [
-        f for sessions in scenes.values() for dispute in disputes(Scene(sessions, scene.known)) for f in _judge(dispute)
-    ]
+    found = [f for part in scenes(scene) for dispute in disputes(part) for f in _judge(dispute)]
     return tuple(sorted(_consistent(found), key=_rank))
+
+
+def scenes(scene: Scene) -> list[Scene]:
+    """Return the scenes that are judged apart: one for each protocol and time."""
+    when = _times(scene.sessions)
+    parts: dict[tuple[str | None, int], list[Session]] = defaultdict(list)
+    for s in scene.sessions:
+        parts[s.protocol, when[s.capture]].append(s)
+    return [Scene(sessions, scene.known) for sessions in parts.values()]
 
 
 def _times(sessions: Iterable[Session]) -> dict[str, int]:
