@@ -8,7 +8,7 @@ Only typer is imported at the start; each verb imports what it needs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -146,6 +146,7 @@ def report(
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
     told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
+    say = _speaker(language)
     analysis = _read(captures, known, ports, engine, hashed=told)
     result = analysis.result
     if what_if:
@@ -154,10 +155,10 @@ def report(
         from analyzer.report import save
 
         for path in output:
-            save(result, path)
+            save(result, path, say)
     nothing = all(x.unread for x in result.captures) and style is Style.TEXT
     if not nothing and (not output or style is not Style.TEXT):
-        _print_result(result, style)
+        _print_result(result, style, say)
     _tell_unread(result)
     raise typer.Exit(0 if exit_zero else result.exit_status)
 
@@ -296,12 +297,11 @@ def remedy(
     language: Language = Tongue.EN,
 ) -> None:
     """Print what to do about a cause: look, change, look again, undo; with the numbers filled in."""
-    from analyzer.language import speaker
     from analyzer.remedies import ask
     from analyzer.report.remedy_page import page
 
     facts: dict[str, float | str] = {"per_client": per_agent, "protocol": protocol.value}
-    say = speaker(language.value)
+    say = _speaker(language)
     found = ask(facts | ({"agents": agents} if agents else {}), cause, server, say=say)
     names = {"server": host, "account": account, "mailbox": account}
     _write(page(found, names, style.value, say))
@@ -429,6 +429,12 @@ def _read(
     )
 
 
+def _speaker(language: Tongue) -> Callable[[str], str]:
+    from analyzer.language import speaker
+
+    return speaker(language.value)
+
+
 def _standard_input() -> Path:
     """Save what comes from standard input for as long as this process lives: some verbs read a capture twice."""
     import atexit
@@ -445,15 +451,15 @@ def _standard_input() -> Path:
     return folder / "stdin"
 
 
-def _print_result(result: Result, style: Style) -> None:
+def _print_result(result: Result, style: Style, say: Callable[[str], str]) -> None:
     if style is Style.TEXT and sys.stdout.isatty():
         from analyzer.report.terminal import console_for, show
 
-        show(result, console_for())
+        show(result, console_for(), say)
         return
-    from analyzer.report import RENDERERS
+    from analyzer.report import RENDERERS, text
 
-    _write(RENDERERS[".txt" if style is Style.TEXT else f".{style.value}"](result).decode())
+    _write((text(result, say) if style is Style.TEXT else RENDERERS[f".{style.value}"](result)).decode())
 
 
 def _print_table(analysis: Analysis, name: str, columns: str, style: Style) -> None:

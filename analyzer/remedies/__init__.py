@@ -42,16 +42,12 @@ _TRAILING = re.compile(r"(.*?\S)(\s{2,})# (.*)")
 _IN_COMMANDS = ("before", "commands", "restart", "check", "undo")
 
 
-def _plain(text: str) -> str:
-    return text
-
-
 Say = Callable[[str], str]
-"""Puts an English sentence into the reader's language."""
+"""Puts an English sentence into the reader's language; ``str`` leaves it."""
 
 
 def fill(
-    facts: Mapping[str, float | str], ids: Iterable[str], product: str | None = None, *, say: Say = _plain
+    facts: Mapping[str, float | str], ids: Iterable[str], product: str | None = None, *, say: Say = str
 ) -> tuple[Remedy, ...]:
     """Return the remedies named (by their own id or by a cause) with the numbers of ``facts`` put in.
 
@@ -67,7 +63,7 @@ def fill(
     return tuple(_filled(_said(entry(name).on(server), say), capacity, facts, say) for name in wanted)
 
 
-def ask(facts: Mapping[str, float | str], name: str, product: str | None, *, say: Say = _plain) -> tuple[Remedy, ...]:
+def ask(facts: Mapping[str, float | str], name: str, product: str | None, *, say: Say = str) -> tuple[Remedy, ...]:
     """Return the remedies a person asked for by a cause or an id, filled in.
 
     Raises:
@@ -146,7 +142,7 @@ def _number(value: float | str | None) -> int:
 
 def _said(remedy: Remedy, say: Say) -> Remedy:
     """Return a remedy with its sentences in the reader's language; commands stay, their comments do not."""
-    if say is _plain:
+    if say is str:
         return remedy
     texts = {key: say(getattr(remedy, key)) for key in ("title", "risk")}
     blocks = {key: "\n".join(_line(x, say) for x in getattr(remedy, key).splitlines()) for key in _IN_COMMANDS}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.at import NS_PER_S
@@ -46,59 +46,70 @@ _OUTCOMES = {"accepted": "green"} | dict.fromkeys(("refused", "refused_at_greeti
 _SIDES = {"C": "cyan", "S": "yellow"}
 
 
+Say = Callable[[str], str]
+"""Puts an English sentence into the reader's language; ``str`` leaves it."""
+LABELS = (
+    "proof", "for", "against", "not", "rival", "settle", "limit", "needs", "frames", "fix", "if so", "more", "also",
+    "what if", "failed", "quality",
+)  # fmt: skip
+"""What stands before the lines of a finding; at most seven characters in any language."""
+
+
 def words(cause: str) -> str:
     """Return a cause as a person says it."""
     return "something else" if cause == UNDETERMINED else NAMES.get(cause, cause.replace("_", " "))
 
 
-def screen(result: Result, *, width: int = WIDTH) -> str:
+def screen(result: Result, *, width: int = WIDTH, say: Say = str) -> str:
     """Return the one-screen verdict as plain text."""
     console = _plain(width)
-    show(result, console)
+    show(result, console, say)
     return _text_of(console)
 
 
-def show(result: Result, console: Console) -> None:
+def show(result: Result, console: Console, say: Say = str) -> None:
     """Print the one-screen verdict."""
-    for line in _capture_lines(result):
+    for line in _capture_lines(result, say):
         console.print(_text(line))
     console.print()
     shown = result.faults[:TOP_FINDINGS]
     if not shown:
-        _print_nothing(result, console)
+        _print_nothing(result, console, say)
     for finding in shown:
-        _print_finding(finding, result, console)
+        _print_finding(finding, result, console, say)
         console.print()
-    _print_rest(result, len(shown), console)
+    _print_rest(result, len(shown), console, say)
 
 
-def _print_nothing(result: Result, console: Console) -> None:
+def _print_nothing(result: Result, console: Console, say: Say) -> None:
     cause, _, title = result.conclusion
-    console.print(_joined((cause.replace("_", " ").upper(), _COLOURS.get(cause, "bold")), ("  ", ""), (title, "")))
+    word = say(cause.replace("_", " ")).upper()
+    console.print(_joined((word, _COLOURS.get(cause, "bold")), ("  ", ""), (say(title), "")))
     console.print()
 
 
-def _print_finding(finding: Finding, result: Result, console: Console) -> None:
+def _print_finding(finding: Finding, result: Result, console: Console, say: Say) -> None:
     colour = _COLOURS.get(finding.verdict.value, "bold")
     sure = f"  {min(finding.confidence, MOST_SURE):.0%}".replace("%", " %") if finding.verdict in CLAIMS else ""
-    head = _joined((finding.verdict.value.upper(), colour), (sure, "bold"), ("  ", ""), (finding.title, "bold"))
+    word = say(finding.verdict.value).upper()
+    head = _joined((word, colour), (sure, "bold"), ("  ", ""), (say(finding.title), "bold"))
     for line in _wrapped(head, console, console.width - 3, console.width):
         console.print(line, no_wrap=True, overflow="ignore", crop=False)
     last = ""
-    for label, text in _facts(finding, result):
-        _print_fact("" if label == last else label, text, console)
+    for label, text in _facts(finding, result, say):
+        _print_fact("" if label == last else label, text, console, say)
         last = label or last
 
 
-def _print_fact(label: str, text: str, console: Console) -> None:
+def _print_fact(label: str, text: str, console: Console, say: Say) -> None:
     room = max(console.width - _INDENT, 20)
-    for number, line in enumerate(_text(text).wrap(console, room)):
+    for number, line in enumerate(_text(say(text)).wrap(console, room)):
         line.rstrip()
-        left = f"   {label if number == 0 else '':8}"
+        left = f"   {say(label) if number == 0 and label else '':8}"
         console.print(_joined((left, "cyan")) + line, no_wrap=True, overflow="ignore", crop=False)
 
 
-def _facts(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+def _facts(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, str]]:
     """Yield the lines below a finding's title: what speaks for it, against it, what settles it, where to look, the cure."""
     pro = [x for x in finding.evidence if x.weight_db > 0 or x.decisive]
     con = [x for x in finding.evidence if x.weight_db < 0]
@@ -117,7 +128,7 @@ def _facts(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "settle", text
     yield from _limits(finding)
     yield from _where(finding, result)
-    yield from _cures(finding, result)
+    yield from _cures(finding, result, say)
 
 
 def _limits(finding: Finding) -> Iterator[tuple[str, str]]:
@@ -153,36 +164,40 @@ def _where(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "", f"mailscope dialogue {capture} --session {uid}"
 
 
-def _cures(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+def _cures(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, str]]:
     label = "fix" if finding.verdict in CLAIMS else "if so"
     for remedy in result.remedies_of(finding)[:2]:
         plan = remedy.capacity
         yield label, f"{remedy.title}: {plan.sum_text}" if plan else remedy.title
         commands = [x for x in (remedy.commands or "").splitlines() if x and not x.startswith("#")]
         if plan and len(commands) == 1:
-            yield "", f"{commands[0]}   then restart the service"
+            yield "", f"{commands[0]}   {say('then restart the service')}"
         agents = f" --agents {plan.agents}" if plan else ""
-        yield "", f"mailscope remedy {remedy.id}{agents}   look first, change, restart, check, undo"
+        tongue = "" if say is str else " --lang es"
+        yield "", f"mailscope remedy {remedy.id}{agents}{tongue}   {say('look first, change, restart, check, undo')}"
 
 
-def _print_rest(result: Result, shown: int, console: Console) -> None:
+def _print_rest(result: Result, shown: int, console: Console, say: Say) -> None:
     """Print what else there is: further findings, warnings, oddities of the captures."""
     others = result.faults[shown:]
     if others:
-        _print_fact("more", f"{len(others)} more: " + "; ".join(x.title for x in others[:TOP_REASONS]), console)
+        titles = "; ".join(say(x.title) for x in others[:TOP_REASONS])
+        _print_fact("more", f"{say(f'{len(others)} more')}: {titles}", console, say)
     asides = [x for x in result.findings if x.severity == "warning" and x.verdict in {*CLAIMS, Verdict.SUSPECTED}]
     for number, finding in enumerate(asides[:TOP_REASONS]):
-        _print_fact("" if number else "also", f"{finding.verdict.value}: {finding.title}", console)
+        _print_fact("" if number else "also", f"{say(finding.verdict.value)}: {say(finding.title)}", console, say)
     if result.what_if is not None:
         from analyzer.report.supposed import sentences
 
         for number, text in enumerate(sentences(result.what_if)):
-            _print_fact("" if number else "what if", text, console)
+            _print_fact("" if number else "what if", text, console, say)
     broken = [x.rule for x in result.findings if x.verdict is Verdict.FAILED]
     if broken:
-        _print_fact("failed", f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)", console)
+        _print_fact(
+            "failed", f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)", console, say
+        )
     for number, text in enumerate(_oddities(result)):
-        _print_fact("" if number else "quality", text, console)
+        _print_fact("" if number else "quality", text, console, say)
 
 
 def _oddities(result: Result) -> Iterator[str]:
@@ -192,16 +207,16 @@ def _oddities(result: Result) -> Iterator[str]:
             yield f"{seen.name}: {text}" if several else text
 
 
-def _capture_lines(result: Result) -> Iterator[str]:
+def _capture_lines(result: Result, say: Say) -> Iterator[str]:
     if len(result.captures) <= MANY_CAPTURES:
         for seen in result.captures:
-            yield "   ".join(_capture_facts(seen, result))
+            yield "   ".join(say(x) for x in _capture_facts(seen, result))
         return
     unread = sum(x.state in {"not_a_capture", "password_needed", "timeout", "error"} for x in result.captures)
     parts = [f"{len(result.captures)} captures", f"{sum(x.packets for x in result.captures):,} frames"]
     parts += [_count(len(result.sessions), "mail connection")]
     parts += [f"{unread} not readable"] if unread else []
-    yield "   ".join(parts)
+    yield "   ".join(say(x) for x in parts)
 
 
 def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:

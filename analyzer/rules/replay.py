@@ -26,8 +26,8 @@ from analyzer.sessions.concurrency import account_of
 from analyzer.sessions.session import Session
 
 CAUSE = "per_user_connection_limit"
-PER_ADDRESS = frozenset({"dovecot"})
-"""Products that count per account and client address."""
+ACCOUNT_AND_ADDRESS = "user+IP"
+"""Dovecot's word for a limit that counts per account and client address."""
 BEYOND = 1_000_000_000
 """A limit nobody reaches."""
 USUAL_S = 600.0
@@ -172,8 +172,7 @@ def _of_wrong_secrets(dispute: Dispute) -> bool:
 def _replayed(dispute: Dispute, limit: int) -> WhatIf:
     sessions = list(_held(dispute))
     session_ns, at_least = _usual(sessions)
-    product = next((s.product for s in sessions if s.product), None) or dispute.signature.product
-    per_address = product in PER_ADDRESS or "user+IP" in dispute.refusals[0].text
+    per_address = ACCOUNT_AND_ADDRESS in dispute.refusals[0].text
     events = sorted(_events(dispute, sessions))
     wants = _wants(dispute, events)
     groups: dict[str, list[_Event]] = defaultdict(list)
