@@ -4,9 +4,10 @@
     say("quality")                                    -> "calidad"
     say("account ana on 192.0.2.1: 3 logins refused") -> by the templates of its parts
 
-A key with ``{holes}`` is a template: the sentence it fits gives the words for the holes of its translation. A hole of one
+A key of the report with ``{holes}`` is a template: the sentence it fits gives the words for the holes of its translation. A hole of one
 letter takes a number, one called ``text...`` any words, one called ``say_...`` words that are translated in turn, ``list_...``
-such words separated by commas, any other one word. What no key fits stays English: no sentence is ever lost.
+such words separated by commas, any other one word. A remedy's ``{holes}`` are filled in later and stand for themselves.
+What no key fits stays English: no sentence is ever lost.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from pathlib import Path
 LANGUAGES = ("en", "es")
 """Languages there are; English needs no catalogue."""
 FOLDER = Path(__file__).parent
-LONGEST = 2000
+LONGEST = 1000
 """Characters of the longest sentence that is looked at; our own are below 700."""
+DEEPEST = 6
+"""Parts within parts: our own titles have three; a server's words may look like many."""
 _HOLE = re.compile(r"\{(\w+)\}")
 _END = re.compile(r"(?<=[.!?]) (?=\S)")
 _FORMS = {"n": r"-?[\d,.]*\d", "text": r".+?", "say": r".+?", "list": r".+?"}
@@ -48,10 +51,10 @@ def catalogue(language: str) -> Mapping[str, str]:
 def _catalogue(language: str) -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...]]:
     import tomllib
 
-    texts: dict[str, str] = {}
-    for path in sorted(FOLDER.glob(f"{language}_*.toml")):
-        texts |= {key: value for key, value in tomllib.loads(path.read_text("utf-8")).items() if isinstance(value, str)}
-    return texts, tuple((_pattern(key), value) for key, value in texts.items() if _HOLE.search(key))
+    files = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob(f"{language}_*.toml"))}
+    report = files[f"{language}_report"]
+    texts = {key: str(value) for file in files.values() for key, value in file.items()}
+    return texts, tuple((_pattern(key), str(value)) for key, value in report.items() if _HOLE.search(key))
 
 
 def _pattern(key: str) -> re.Pattern[str]:
@@ -64,36 +67,44 @@ def _form(hole: str) -> str:
     return _FORMS["n"] if len(hole) == 1 else _FORMS.get(hole.partition("_")[0], r"\S+?")
 
 
-@lru_cache(maxsize=4096)
 def _spanish(text: str) -> str:
+    return _in_spanish(text, 0)
+
+
+@lru_cache(maxsize=4096)
+def _in_spanish(text: str, depth: int) -> str:
     texts, templates = _catalogue("es")
     if text in texts:
         return texts[text]
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or depth > DEEPEST:
         return text
     for pattern, translation in templates:
         match = pattern.fullmatch(text)
         if match:
-            return _put(translation, match.groupdict())
-    return _in_parts(text)
+            return _put(translation, match.groupdict(), depth + 1)
+    return _in_parts(text, depth + 1)
 
 
-def _put(translation: str, holes: Mapping[str, str]) -> str:
-    words = {name: _word(name, value) for name, value in holes.items()}
+def _put(translation: str, holes: Mapping[str, str], depth: int) -> str:
+    words = {name: _word(name, value, depth) for name, value in holes.items()}
     return _HOLE.sub(lambda hole: words.get(hole[1], hole[0]), translation)
 
 
-def _word(hole: str, value: str) -> str:
+def _word(hole: str, value: str, depth: int) -> str:
     kind = hole.partition("_")[0]
     if kind == "list":
-        return ", ".join(_spanish(x) for x in value.split(", "))
-    return _spanish(value) if kind == "say" else value
+        return ", ".join(_in_spanish(x, depth) for x in value.split(", "))
+    return _in_spanish(value, depth) if kind == "say" else value
 
 
-def _in_parts(text: str) -> str:
-    """Translate sentence by sentence, or what stands before a colon and behind it; else leave it English."""
-    sentences = _END.split(text)
-    if len(sentences) > 1:
-        return " ".join(_spanish(x) for x in sentences)
-    before, colon, behind = text.partition(": ")
-    return f"{_spanish(before)}: {_spanish(behind)}" if colon and before and behind else text
+def _in_parts(text: str, depth: int) -> str:
+    """Translate sentence by sentence, clause by clause, or what stands before a colon and behind it; else leave it English."""
+    for parts, between in ((_END.split(text), " "), (text.split("; "), "; "), (text.split(": ", 1), ": ")):
+        if len(parts) > 1 and all(parts):
+            return between.join(_in_spanish(x, depth) for x in parts)
+    if text[:1].isupper() and text.endswith("."):  # a title told as a sentence
+        for title in (text[:-1], text[0].lower() + text[1:-1]):
+            told = _in_spanish(title, depth)
+            if told != title:
+                return f"{told[:1].upper()}{told[1:]}."
+    return text

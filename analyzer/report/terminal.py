@@ -123,7 +123,7 @@ def _facts(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, st
         yield "not", fact.text
     rivals = [x for x in finding.candidates if x.cause != finding.cause and x.confidence >= RIVAL_SHARE]
     if rivals:
-        yield "rival", ", ".join(_rival(x) for x in rivals[:TOP_REASONS])
+        yield "rival", ", ".join(say(_rival(x)) for x in rivals[:TOP_REASONS])
     for text in finding.missing[:TOP_REASONS]:
         yield "settle", text
     yield from _limits(finding)

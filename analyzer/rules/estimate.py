@@ -73,4 +73,4 @@ def _known(dispute: Dispute, cause: str, low: int | None, high: int | None) -> s
         return None
     product = next((s.product for s in dispute.scene.on(dispute.server) if s.product), None)
     fits = [x for x in defaults(product, dispute.protocol) if x.scope in SCOPES[cause] and low <= x.value <= high]
-    return " or ".join(x.text for x in fits) or None
+    return "; ".join(x.text for x in fits) or None
