@@ -20,12 +20,12 @@ Say = Callable[[str], str]
 """Puts an English sentence into the reader's language."""
 
 HEADINGS = (
-    "look first", "change", "restart", "look again", "undo", "risk", "do not", "notes", "source", "steps", "fill in",
+    "look first", "change", "restart", "look again", "undo", "risk", "do not", "notes", "source", "fill in",
     "this changes nothing, it only reads", "the line with -WhatIf shows what would change, the one below changes it and asks first",
     "to go back: remove the # and run line by line; the values are those that were read first",
     "run this in the Exchange Management Shell, line by line, from top to bottom",
     "not PowerShell: where and how to run it is yours to judge",
-    "cures", "for", "every version", "fill in {text} first", "nothing is to be done here",
+    "cures", "on servers", "fill in {text} first",
 )  # fmt: skip
 """Fixed words of a page: each has its translation."""
 NAME_LIMIT = 128
@@ -60,7 +60,7 @@ def text(remedies: Iterable[Remedy], names: Mapping[str, str], say: Say = str) -
 
 def _text(remedy: Remedy, names: Mapping[str, str], say: Say) -> str:
     fits = remedy.product if remedy.versions == (ANY,) else " ".join((remedy.product, *remedy.versions))
-    parts = [f"{remedy.title}\n  {remedy.id}   {say('cures')} {remedy.cause}   {say('for')} {fits}\n"]
+    parts = [f"{remedy.title}\n  {remedy.id}   {say('cures')} {remedy.cause}   {say('on servers')} {fits}\n"]
     parts += [f"  {number}. {step}\n" for number, step in enumerate(remedy.steps, 1)]
     for name, block in remedy.blocks:
         parts += [f"\n{say(name)}\n", *(f"  {_named(line, names, remedy)}\n" for line in block.splitlines())]

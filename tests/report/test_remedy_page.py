@@ -104,7 +104,7 @@ def test_text_has_every_part_in_order() -> None:
         for x in ("look first", "change", "restart", "look again", "undo", "risk", "do not", "source")
     ]
     assert places == sorted(places)
-    assert "for dovecot\n" in page(fill({}, ["per_user_connection_limit"], "dovecot"), {}, "text")
+    assert "on servers dovecot\n" in page(fill({}, ["per_user_connection_limit"], "dovecot"), {}, "text")
 
 
 def test_there_is_no_script_for_other_servers() -> None:
