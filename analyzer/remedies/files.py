@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +73,8 @@ def entry(name: str) -> Entry:
     Raises:
         KeyError: there is none.
     """
+    import tomllib  # a run that finds no fault needs none
+
     return _entry(tomllib.loads(heads()[name].text)["remedy"][0])
 
 
@@ -83,6 +84,8 @@ def load(path: Path) -> tuple[Entry, ...]:
     Raises:
         RuleError: it is not TOML, or an entry is not well formed.
     """
+    import tomllib
+
     try:
         found = tomllib.loads(path.read_text("utf-8")).get("remedy", [])
     except (OSError, ValueError) as error:
