@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
+    from analyzer.rules.replay import WhatIf
 
 
 def known_from(words: Iterable[str]) -> Known:
@@ -286,8 +287,20 @@ class Analysis:
                     if exchange
                     else str(finding.facts.get("product", ""))
                 )
-                found += fill(finding.facts, finding.remedies, product or None)
+                found += fill(_case(finding), finding.remedies, product or None)
         return list(dict.fromkeys(found))
+
+    def what_if(self, *, limit: int) -> tuple[WhatIf, ...]:
+        """Replay the refusals put down to a limit per user under another limit; see :mod:`analyzer.rules.replay`.
+
+        Raises:
+            AnalyzerError: a limit below 1 lets nobody in.
+        """
+        from analyzer.rules.replay import what_if
+
+        if limit < 1:
+            raise AnalyzerError(f"a limit of {limit} lets nobody in", hint="give 1 or more")
+        return what_if(Scene(self.result.sessions, known_from(self.result.known)), self.result.findings, limit)
 
     def save(self, path: str | Path) -> Path:
         """Write the result; the suffix picks the form: .json .txt .csv .png .svg."""
@@ -378,7 +391,7 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
     sessions = merged.sessions
     remedies: dict[Any, None] = {}
     for finding in findings:
-        for remedy in fill(finding.facts, finding.remedies, str(finding.facts.get("product", "")) or None):
+        for remedy in fill(_case(finding), finding.remedies, str(finding.facts.get("product", "")) or None):
             remedies.setdefault(remedy)
     return Result(
         captures=tuple(_with_clock(seen, merged) for seen in captures),
@@ -389,6 +402,11 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
         remedies=tuple(remedies),
         known=said.words,
     )
+
+
+def _case(finding: Finding) -> dict[str, float | int | str]:
+    """Return what a remedy is filled in with."""
+    return {**finding.facts, "protocol": finding.subject.protocol or ""}
 
 
 def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:

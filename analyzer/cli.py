@@ -8,7 +8,7 @@ Only typer is imported at the start; each verb imports what it needs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -21,7 +21,6 @@ from analyzer.start import write
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.errors import AnalyzerError
-    from analyzer.remedies import Remedy
     from analyzer.report.result import Result
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
@@ -74,6 +73,29 @@ class TriageStyle(StrEnum):
     CSV = "csv"
 
 
+class PageStyle(StrEnum):
+    """How a remedy is printed."""
+
+    TEXT = "text"
+    MD = "md"
+    PS1 = "ps1"
+
+
+class Protocol(StrEnum):
+    """Whose settings a remedy is about."""
+
+    IMAP = "imap"
+    POP3 = "pop3"
+    SMTP = "smtp"
+
+
+class Tongue(StrEnum):
+    """The reader's language."""
+
+    EN = "en"
+    ES = "es"
+
+
 class By(StrEnum):
     """Whose open sessions a chart counts."""
 
@@ -102,6 +124,7 @@ Keylogs = Annotated[
     ),
 ]
 Format = Annotated[Style, typer.Option("--format", help="How to print it.")]
+Language = Annotated[Tongue, typer.Option("--lang", help="Language of the sentences; JSON and CSV stay English.")]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="End with status 0 whatever was found.")]
 
 
@@ -115,6 +138,13 @@ def report(
     ] = None,
     style: Format = Style.TEXT,
     known: Known = None,
+    what_if: Annotated[
+        int | None,
+        typer.Option(
+            "--what-if", metavar="N", min=1, max=1_000_000, help="Replay the refusals under a limit of N sessions."
+        ),
+    ] = None,
+    language: Language = Tongue.EN,
     ports: Ports = None,
     engine: Reader = Engine.OWN,
     keylogs: Keylogs = None,
@@ -122,15 +152,19 @@ def report(
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
     told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
-    result = _read(captures, known, ports, engine, keylogs, hashed=told).result
+    say = _speaker(language)
+    analysis = _read(captures, known, ports, engine, keylogs, hashed=told)
+    result = analysis.result
+    if what_if:
+        result = result._replace(what_if=analysis.what_if(limit=what_if))
     if output:
         from analyzer.report import save
 
         for path in output:
-            save(result, path)
+            save(result, path, say)
     nothing = all(x.unread for x in result.captures) and style is Style.TEXT
     if not nothing and (not output or style is not Style.TEXT):
-        _print_result(result, style)
+        _print_result(result, style, say)
     _tell_unread(result)
     raise typer.Exit(0 if exit_zero else result.exit_status)
 
@@ -252,23 +286,35 @@ def remedy(
     cause: Annotated[
         str, typer.Argument(metavar="CAUSE", help="A cause or a remedy's id, such as per-user-connection-limit.")
     ],
+    *,
     server: Annotated[
         str | None, typer.Option("--server", metavar="PRODUCT", help="Such as exchange-2010-sp2 or dovecot.")
     ] = None,
     agents: Annotated[
-        int | None, typer.Option("--agents", metavar="N", min=1, help="How many agents work at once.")
+        int | None, typer.Option("--agents", metavar="N", min=1, max=1_000_000, help="How many agents work at once.")
     ] = None,
-    per_agent: Annotated[int, typer.Option("--per-agent", metavar="N", min=1, help="Connections of one agent.")] = 2,
+    per_agent: Annotated[
+        int, typer.Option("--per-agent", metavar="N", min=1, max=1000, help="Connections of one agent.")
+    ] = 2,
+    protocol: Annotated[Protocol, typer.Option("--protocol", help="Whose settings.")] = Protocol.IMAP,
+    host: Annotated[
+        str, typer.Option("--host", metavar="NAME", help="The server's own name, put into the commands.")
+    ] = "",
+    account: Annotated[str, typer.Option("--account", metavar="NAME", help="The mailbox, put into the commands.")] = "",
+    style: Annotated[
+        PageStyle, typer.Option("--format", help="Text, Markdown or a PowerShell script.")
+    ] = PageStyle.TEXT,
+    language: Language = Tongue.EN,
 ) -> None:
     """Print what to do about a cause: look, change, look again, undo; with the numbers filled in."""
-    from analyzer.remedies import causes, fill
+    from analyzer.remedies import ask
+    from analyzer.report.remedy_page import page
 
-    facts = {"per_client": per_agent} | ({"agents": agents} if agents else {})
-    found = fill(facts, [cause.lower()], server)
-    if not found:
-        known = " ".join(x.replace("_", "-") for x in causes())
-        _stop(f"There is no remedy for {cause!r} on {server or 'any server'}.", f"Causes with remedies: {known}", USAGE)
-    _write("\n".join(_page(x) for x in found))
+    facts: dict[str, float | str] = {"per_client": per_agent, "protocol": protocol.value}
+    say = _speaker(language)
+    found = ask(facts | ({"agents": agents} if agents else {}), cause, server, say=say)
+    names = {"server": host, "account": account, "mailbox": account}
+    _write(page(found, names, style.value, say))
 
 
 @app.command()
@@ -395,6 +441,12 @@ def _read(
     )
 
 
+def _speaker(language: Tongue) -> Callable[[str], str]:
+    from analyzer.language import speaker
+
+    return speaker(language.value)
+
+
 def _standard_input() -> Path:
     """Save what comes from standard input for as long as this process lives: some verbs read a capture twice."""
     import atexit
@@ -411,15 +463,15 @@ def _standard_input() -> Path:
     return folder / "stdin"
 
 
-def _print_result(result: Result, style: Style) -> None:
+def _print_result(result: Result, style: Style, say: Callable[[str], str]) -> None:
     if style is Style.TEXT and sys.stdout.isatty():
         from analyzer.report.terminal import console_for, show
 
-        show(result, console_for())
+        show(result, console_for(), say)
         return
-    from analyzer.report import RENDERERS
+    from analyzer.report import RENDERERS, text
 
-    _write(RENDERERS[".txt" if style is Style.TEXT else f".{style.value}"](result).decode())
+    _write((text(result, say) if style is Style.TEXT else RENDERERS[f".{style.value}"](result)).decode())
 
 
 def _print_table(analysis: Analysis, name: str, columns: str, style: Style) -> None:
@@ -445,20 +497,6 @@ def _print_table(analysis: Analysis, name: str, columns: str, style: Style) -> N
         else:
             _write(table_text(rows, chosen))
     _end(analysis.result)
-
-
-def _page(remedy: Remedy) -> str:
-    """Return one remedy as a page of text."""
-    fits = " ".join((remedy.product, *remedy.versions))
-    parts = [f"{remedy.title}\n  {remedy.id}   cures {remedy.cause}   for {fits}\n"]
-    parts += [f"  {number}. {step}\n" for number, step in enumerate(remedy.steps, 1)]
-    blocks = (("look first", remedy.before), ("change", remedy.commands), ("restart", remedy.restart))
-    for name, text in (*blocks, ("look again", remedy.check), ("undo", remedy.undo)):
-        parts += [f"\n{name}\n", *(f"  {line}\n" for line in text.splitlines())] if text else []
-    parts += [f"\nrisk\n  {remedy.risk}\n"]
-    parts += ["\nnotes\n", *(f"  - {x}\n" for x in remedy.notes)] if remedy.notes else []
-    parts += ["\nsource\n", *(f"  - {x}\n" for x in remedy.source)]
-    return "".join(parts)
 
 
 def _tell_unread(result: Result) -> bool:

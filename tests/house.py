@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 FLOORS = {
-    "at": 0, "secret": 0, "errors": 0, "fields": 0, "text": 0,
+    "at": 0, "secret": 0, "errors": 0, "fields": 0, "text": 0, "language": 0,
     "capture": 1, "protocols": 1,
     "streams": 2,
     "sessions": 3,

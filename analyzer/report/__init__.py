@@ -24,6 +24,13 @@ def _text(result: Result) -> bytes:
     return screen(result).encode("utf-8", "replace")
 
 
+def text(result: Result, say: Callable[[str], str]) -> bytes:
+    """Return the screen as UTF-8 text in the reader's language."""
+    from analyzer.report.terminal import screen
+
+    return screen(result, say=say).encode("utf-8", "replace")
+
+
 def _csv(result: Result) -> bytes:
     from analyzer.report.cells import findings_csv
 
@@ -51,8 +58,8 @@ RENDERERS: Mapping[str, Callable[[Result], bytes]] = {
 }
 
 
-def save(result: Result, path: Path) -> None:
-    """Write a result in the form its suffix names.
+def save(result: Result, path: Path, say: Callable[[str], str] = str) -> None:
+    """Write a result in the form its suffix names; ``say`` puts the sentences of a text into the reader's language.
 
     Raises:
         OutputError: the suffix is unknown, or the file cannot be written.
@@ -63,7 +70,7 @@ def save(result: Result, path: Path) -> None:
         raise OutputError(
             f"{path.name}: no report has the suffix {path.suffix!r}", path=path, hint=f"Use one of {known}."
         )
-    write(path, renderer(result))
+    write(path, renderer(result) if say is str or path.suffix.lower() != ".txt" else text(result, say))
 
 
 def write(path: Path, octets: bytes) -> None:

@@ -166,6 +166,38 @@ class EvidenceRow(_Model):
     filter: str = Field(description="Wireshark display filter, may be empty")
 
 
+class LimitEstimate(_Model):
+    """Bounds of a limit's height; null where the capture sets none."""
+
+    low: Count | None = Field(description="one more than the most sessions open when another was let in")
+    high: Count | None = Field(description="the fewest open when one was refused")
+    known_default: str | None = Field(description="the shipped value within the bounds, in words")
+
+
+class LimitInPlay(_Model):
+    """One limit the team's connections meet."""
+
+    scope: Literal["account", "account and address", "address", "server", "store"]
+    setting: str
+    low: Count | None = Field(description="lowest value it may have")
+    high: Count | None
+    seen: bool = Field(description="bounded by the capture; otherwise shipped values")
+    needed: Count
+    enough: bool | None
+
+
+class CapacityRow(_Model):
+    """Connections the clients of an account need: clients x per_client + service, and the reserve."""
+
+    clients: Count
+    per_client: Count
+    service: Count
+    needed: Count
+    reserve_percent: Count
+    advised: Count
+    limits: list[LimitInPlay]
+
+
 class FindingRow(_Model):
     """What was concluded about one subject."""
 
@@ -183,6 +215,8 @@ class FindingRow(_Model):
     evidence: list[EvidenceRow]
     missing: list[str]
     remedies: list[str]
+    limit_estimate: LimitEstimate | None = Field(description="null unless the finding is about a limit")
+    capacity: CapacityRow | None
 
 
 class ConclusionRow(_Model):
@@ -191,6 +225,23 @@ class ConclusionRow(_Model):
     cause: CauseName = Field(description="the first fault's, or healthy, no_mail, encrypted, unreadable")
     verdict: VerdictName | None
     title: str
+
+
+class WhatIfRow(_Model):
+    """What a limit of N sessions would have made of one account's refusals."""
+
+    account: str | None
+    server: str
+    protocol: str | None
+    limit: Count = Field(description="N")
+    refused: Count = Field(description="refusals replayed")
+    spared: Count = Field(description="of these, accepted under N or never tried")
+    lost: Count = Field(description="acceptances that N would have refused")
+    enough: Count = Field(description="the smallest N that spares all")
+    session_s: float = Field(description="assumed length of a spared session")
+    at_least: bool = Field(description="most sessions last longer than that: the capture ended first")
+    whole: bool = Field(description="the sessions that count are in the capture")
+    per_address: bool = Field(description="the server counts per account and client address")
 
 
 class Report(_Model):
@@ -204,3 +255,4 @@ class Report(_Model):
     accounts: list[AccountRow]
     findings: list[FindingRow]
     conclusion: ConclusionRow
+    what_if: list[WhatIfRow] | None = Field(None, description="null unless --what-if asked")

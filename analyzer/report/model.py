@@ -14,6 +14,7 @@ from typing import Any
 
 from analyzer import __version__
 from analyzer.at import NS_PER_S
+from analyzer.remedies.capacity import RESERVE_PERCENT
 from analyzer.report.result import Result
 from analyzer.rules.finding import Evidence, Finding, Subject
 from analyzer.sessions.accounts import Account
@@ -66,6 +67,7 @@ def document(result: Result) -> dict[str, Any]:
         "conclusion": result.conclusion._asdict(),
         "remedies": [_remedy(x) for x in result.remedies],
         "known": list(result.known),
+        "what_if": None if result.what_if is None else [x._asdict() for x in result.what_if],
     }
 
 
@@ -209,6 +211,37 @@ def finding_row(finding: Finding, digits: int = MICROSECONDS) -> dict[str, Any]:
         "remedies": list(finding.remedies),
         "sessions": [{"capture": capture, "uid": uid} for capture, uid in finding.sessions],
         "facts": dict(sorted(finding.facts.items())),
+        "limit_estimate": _limit_estimate(finding),
+        "capacity": _capacity(finding),
+    }
+
+
+def _limit_estimate(finding: Finding) -> dict[str, Any] | None:
+    facts = finding.facts
+    if not {"limit_low", "limit_high"} & facts.keys():
+        return None
+    return {
+        "low": facts.get("limit_low"),
+        "high": facts.get("limit_high"),
+        "known_default": facts.get("known_default"),
+    }
+
+
+def _capacity(finding: Finding) -> dict[str, Any] | None:
+    from analyzer.report.need import need
+
+    found = need(finding)
+    if found is None:
+        return None
+    plan = found.plan
+    return {
+        "clients": plan.agents,
+        "per_client": plan.per_agent,
+        "service": plan.service,
+        "needed": plan.needed,
+        "reserve_percent": RESERVE_PERCENT,
+        "advised": plan.advised,
+        "limits": [{**x._asdict(), "enough": x.enough} for x in found.limits],
     }
 
 
@@ -234,9 +267,9 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
 
 
 def _remedy(remedy: Any) -> dict[str, Any]:
-    lists = {"versions", "steps", "source", "notes"}
+    lists = {"versions", "protocols", "steps", "avoid", "source", "notes"}
     names = ("id", "title", "cause", "product", "versions", "steps", "before", "commands", "restart", "check", "undo")
-    rest = ("risk", "source", "notes")
+    rest = ("risk", "source", "notes", "protocols", "avoid")
     return {x: list(getattr(remedy, x)) if x in lists else getattr(remedy, x) for x in names + rest}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.remedies import Remedy
 from analyzer.rules.finding import CLAIMS, Finding, Verdict
 from analyzer.sessions.accounts import Account
 from analyzer.sessions.coverage import CaptureSeen
 from analyzer.sessions.session import Login, Outcome, Session
+
+if TYPE_CHECKING:
+    from analyzer.rules.replay import WhatIf
 
 UNREADABLE_STATES = frozenset({"not_a_capture", "password_needed", "timeout", "error"})
 """States of a capture of which nothing could be read."""
@@ -40,6 +43,8 @@ class Result(NamedTuple):
     """For the findings, numbers filled in."""
     known: tuple[str, ...] = ()
     """What the engineer said with ``--known``."""
+    what_if: tuple[WhatIf, ...] | None = None
+    """What another limit would have made of the refusals; None when nobody asked."""
 
     @property
     def faults(self) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.at import NS_PER_S
@@ -53,50 +53,61 @@ _OUTCOMES = {"accepted": "green"} | dict.fromkeys(("refused", "refused_at_greeti
 _SIDES = {"C": "cyan", "S": "yellow"}
 
 
+Say = Callable[[str], str]
+"""Puts an English sentence into the reader's language; ``str`` leaves it."""
+LABELS = (
+    "proof", "for", "against", "not", "rival", "settle", "limit", "needs", "frames", "fix", "if so", "more", "also",
+    "what if", "failed", "quality",
+)  # fmt: skip
+"""What stands before the lines of a finding; at most seven characters in any language."""
+
+
 def words(cause: str) -> str:
     """Return a cause as a person says it."""
     return "something else" if cause == UNDETERMINED else NAMES.get(cause, cause.replace("_", " "))
 
 
-def screen(result: Result, *, width: int = WIDTH) -> str:
+def screen(result: Result, *, width: int = WIDTH, say: Say = str) -> str:
     """Return the one-screen verdict as plain text."""
-    return plain(_screen(result, width))
+    return plain(_screen(result, width, say))
 
 
-def show(result: Result, console: Console) -> None:
+def show(result: Result, console: Console, say: Say = str) -> None:
     """Print the one-screen verdict."""
-    for line in _screen(result, console.width):
+    for line in _screen(result, console.width, say):
         console.print(_joined(*line), no_wrap=True, overflow="ignore", crop=False)
 
 
-def _screen(result: Result, width: int) -> Iterator[Line]:
-    for text in _capture_lines(result):
+def _screen(result: Result, width: int, say: Say) -> Iterator[Line]:
+    for text in _capture_lines(result, say):
         yield from (((line, ""),) for line in folded(text, width))
     yield ()
     shown = result.faults[:TOP_FINDINGS]
     if not shown:
-        yield from _nothing(result, width)
+        yield from _nothing(result, width, say)
     for finding in shown:
-        yield from _finding(finding, result, width)
+        yield from _finding(finding, result, width, say)
         yield ()
-    yield from _rest(result, len(shown), width)
+    yield from _rest(result, len(shown), width, say)
 
 
-def _nothing(result: Result, width: int) -> Iterator[Line]:
+def _nothing(result: Result, width: int, say: Say) -> Iterator[Line]:
     cause, _, title = result.conclusion
-    yield from _headed(((cause.replace("_", " ").upper(), _COLOURS.get(cause, "bold")),), title, "", width)
+    word = say(cause.replace("_", " ")).upper()
+    yield from _headed(((word, _COLOURS.get(cause, "bold")),), say(title), "", width)
     for number, text in enumerate(_OPENERS if cause == "encrypted" else ()):
-        yield from _fact("" if number else "settle", text, width)
+        yield from _fact("" if number else "settle", text, width, say)
     yield ()
 
 
-def _finding(finding: Finding, result: Result, width: int) -> Iterator[Line]:
+def _finding(finding: Finding, result: Result, width: int, say: Say) -> Iterator[Line]:
     colour = _COLOURS.get(finding.verdict.value, "bold")
     sure = f"  {min(finding.confidence, MOST_SURE):.0%}".replace("%", " %") if finding.verdict in CLAIMS else ""
-    yield from _headed(((finding.verdict.value.upper(), colour), (sure, "bold")), finding.title, "bold", width)
+    word = say(finding.verdict.value).upper()
+    yield from _headed(((word, colour), (sure, "bold")), say(finding.title), "bold", width)
     last = ""
-    for label, text in _facts(finding, result):
-        yield from _fact("" if label == last else label, text, width)
+    for label, text in _facts(finding, result, say):
+        yield from _fact("" if label == last else label, text, width, say)
         last = label or last
 
 
@@ -107,12 +118,12 @@ def _headed(head: Line, title: str, style: str, width: int) -> Iterator[Line]:
         yield ((*head, ("  ", "")) if number == 0 else ((" " * _MOVED_IN, ""),)) + ((text, style),)
 
 
-def _fact(label: str, text: str, width: int) -> Iterator[Line]:
-    for number, line in enumerate(folded(text, max(width - _INDENT, _LEAST_ROOM))):
-        yield ((f"   {label if number == 0 else '':8}", "cyan"), (line, ""))
+def _fact(label: str, text: str, width: int, say: Say) -> Iterator[Line]:
+    for number, line in enumerate(folded(say(text), max(width - _INDENT, _LEAST_ROOM))):
+        yield ((f"   {say(label) if number == 0 and label else '':8}", "cyan"), (line, ""))
 
 
-def _facts(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+def _facts(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, str]]:
     """Yield the lines below a finding's title: what speaks for it, against it, what settles it, where to look, the cure."""
     pro = [x for x in finding.evidence if x.weight_db > 0 or x.decisive]
     con = [x for x in finding.evidence if x.weight_db < 0]
@@ -126,13 +137,24 @@ def _facts(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "not", fact.text
     rivals = [x for x in finding.candidates if x.cause != finding.cause and x.confidence >= RIVAL_SHARE]
     if rivals:
-        yield "rival", ", ".join(_rival(x) for x in rivals[:TOP_REASONS])
+        yield "rival", ", ".join(say(_rival(x)) for x in rivals[:TOP_REASONS])
     for text in finding.missing[:TOP_REASONS]:
         yield "settle", text
-    if "limit" in finding.facts:
-        yield "limit", str(finding.facts["limit"])
+    yield from _limits(finding)
     yield from _where(finding, result)
-    yield from _cures(finding, result)
+    yield from _cures(finding, result, say)
+
+
+def _limits(finding: Finding) -> Iterator[tuple[str, str]]:
+    if not finding.facts.keys() & {"limit", "limit_low", "limit_high"}:
+        return
+    from analyzer.report.need import height, need, sentences  # only where a limit is the matter
+
+    if told := height(finding):
+        yield "limit", told
+    found = need(finding) if finding.verdict in CLAIMS else None
+    for text in sentences(found) if found else ():
+        yield "needs", text
 
 
 def _rival(candidate: Candidate) -> str:
@@ -156,32 +178,39 @@ def _where(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "", f"mailscope dialogue {capture} --session {uid}"
 
 
-def _cures(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+def _cures(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, str]]:
     label = "fix" if finding.verdict in CLAIMS else "if so"
     for remedy in result.remedies_of(finding)[:2]:
         plan = remedy.capacity
         yield label, f"{remedy.title}: {plan.sum_text}" if plan else remedy.title
         commands = [x for x in (remedy.commands or "").splitlines() if x and not x.startswith("#")]
         if plan and len(commands) == 1:
-            yield "", f"{commands[0]}   then restart the service"
+            yield "", f"{commands[0]}   {say('then restart the service')}"
         agents = f" --agents {plan.agents}" if plan else ""
-        yield "", f"mailscope remedy {remedy.id}{agents}   look first, change, restart, check, undo"
+        tongue = "" if say is str else " --lang es"
+        yield "", f"mailscope remedy {remedy.id}{agents}{tongue}   {say('look first, change, restart, check, undo')}"
 
 
-def _rest(result: Result, shown: int, width: int) -> Iterator[Line]:
+def _rest(result: Result, shown: int, width: int, say: Say) -> Iterator[Line]:
     """Yield what else there is: further findings, warnings, oddities of the captures."""
     others = result.faults[shown:]
     if others:
-        yield from _fact("more", f"{len(others)} more: " + "; ".join(x.title for x in others[:TOP_REASONS]), width)
+        titles = "; ".join(say(x.title) for x in others[:TOP_REASONS])
+        yield from _fact("more", f"{say(f'{len(others)} more')}: {titles}", width, say)
     asides = [x for x in result.findings if x.severity == "warning" and x.verdict in {*CLAIMS, Verdict.SUSPECTED}]
     for number, finding in enumerate(asides[:TOP_REASONS]):
-        yield from _fact("" if number else "also", f"{finding.verdict.value}: {finding.title}", width)
+        yield from _fact("" if number else "also", f"{say(finding.verdict.value)}: {say(finding.title)}", width, say)
+    if result.what_if is not None:
+        from analyzer.report.supposed import sentences
+
+        for number, text in enumerate(sentences(result.what_if)):
+            yield from _fact("" if number else "what if", text, width, say)
     broken = [x.rule for x in result.findings if x.verdict is Verdict.FAILED]
     if broken:
         text = f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)"
-        yield from _fact("failed", text, width)
+        yield from _fact("failed", text, width, say)
     for number, text in enumerate(_oddities(result)):
-        yield from _fact("" if number else "quality", text, width)
+        yield from _fact("" if number else "quality", text, width, say)
 
 
 def _oddities(result: Result) -> Iterator[str]:
@@ -191,16 +220,16 @@ def _oddities(result: Result) -> Iterator[str]:
             yield f"{seen.name}: {text}" if several else text
 
 
-def _capture_lines(result: Result) -> Iterator[str]:
+def _capture_lines(result: Result, say: Say) -> Iterator[str]:
     if len(result.captures) <= MANY_CAPTURES:
         for seen in result.captures:
-            yield "   ".join(_capture_facts(seen, result))
+            yield "   ".join(say(x) for x in _capture_facts(seen, result))
         return
     unread = sum(x.state in {"not_a_capture", "password_needed", "timeout", "error"} for x in result.captures)
     parts = [f"{len(result.captures)} captures", f"{sum(x.packets for x in result.captures):,} frames"]
     parts += [_count(len(result.sessions), "mail connection")]
     parts += [f"{unread} not readable"] if unread else []
-    yield "   ".join(parts)
+    yield "   ".join(say(x) for x in parts)
 
 
 def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:

@@ -6,7 +6,7 @@ A rule that raises becomes a finding with verdict ``failed``; the others are una
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from analyzer.at import NS_PER_S
 from analyzer.rules.finding import CLAIMS, Evidence, Finding, Subject, Verdict
@@ -36,12 +36,12 @@ def judge(scene: Scene) -> tuple[Finding, ...]:
     Each protocol is a scene of its own: servers count IMAP, POP3 and SMTP connections apart. So are captures of different
     times: what was open last week limits nobody today.
     """
-    found = [f for part in _parts(scene) for dispute in disputes(part) for f in _judge(dispute)]
+    found = [f for part in scenes(scene) for dispute in disputes(part) for f in _judge(dispute)]
     return tuple(sorted(_consistent(found), key=_rank))
 
 
-def _parts(scene: Scene) -> Iterable[Scene]:
-    """Split a scene by protocol and time."""
+def scenes(scene: Scene) -> list[Scene]:
+    """Return the scenes that are judged apart: one for each protocol and time."""
     when = _times(scene.sessions)
     if len(set(when.values())) == 1 and len({s.protocol for s in scene.sessions}) == 1:
         return [scene]
@@ -117,7 +117,7 @@ def _finding(
     ]
     accounts = _accounts(dispute)
     subject = Subject(accounts, dispute.clients, dispute.server, dispute.refusals[0].session.protocol)
-    facts = _facts(dispute, book, weighed)
+    facts = {**_facts(dispute, book, weighed), **_height(dispute, book, weighed.cause)}
     return Finding(
         rule=rule.id if rule else UNDETERMINED,
         cause=weighed.cause,
@@ -182,6 +182,14 @@ def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str,
 def _hidden(sessions: Iterable[Session]) -> bool:
     """Tell whether sessions that nobody can read were there: how many were open cannot be said then."""
     return any(s.outcome is Outcome.OPAQUE for s in sessions)
+
+
+def _height(dispute: Dispute, book: Ledger | None, cause: str) -> Mapping[str, float | int | str]:
+    if "limit" not in cause:
+        return {}
+    from analyzer.rules.estimate import limit_facts  # most findings are about no limit
+
+    return limit_facts(dispute, book, cause)
 
 
 def _clients_of_account(dispute: Dispute, book: Ledger) -> dict[str, float | int | str]:

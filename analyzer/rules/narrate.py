@@ -103,12 +103,24 @@ def summary(weighed: Weighed, dispute: Dispute, book: Ledger | None, facts: Mapp
         parts.append(_HOW_SURE[str(weighed.verdict)])
     if "limit" in facts and weighed.cause == "per_user_connection_limit":
         parts.append(f"The limit is {facts['limit']} open sessions of the account.")
+    elif "limit_high" in facts and "limit_low" in facts and weighed.verdict != "suspected":
+        parts.append(f"The limit is {bounds(facts)}.")
+    if "known_default" in facts and weighed.verdict != "suspected":
+        parts.append(f"That fits {facts['known_default']}.")
     if dispute.scene.known.words:
         parts.append(f"This rests on what you said: {', '.join(dispute.scene.known.words)}.")
     if dispute.kind == "sealed":
         parts.append("TLS hides the words: this rests on sizes and times alone.")
     del book
     return " ".join(parts)
+
+
+def bounds(facts: Mapping[str, float | int | str]) -> str:
+    """Return the height of a limit in words, as far as 'limit_low' and 'limit_high' bound it."""
+    low, high = facts.get("limit_low"), facts.get("limit_high")
+    if low is None or high is None:
+        return f"at least {low}" if high is None else f"at most {high}"
+    return str(low) if low == high else f"between {low} and {high}"
 
 
 def missing(weighed: Weighed, dispute: Dispute, book: Ledger | None) -> tuple[str, ...]:

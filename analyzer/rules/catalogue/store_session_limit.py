@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.rules.finding import Evidence
-from analyzer.rules.plateau import standing
+from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.rule import Question, Rule, frame_filter, frames, words
+from analyzer.rules.scene import Dispute
 from analyzer.sessions.concurrency import spans, steps
 
 CAUSE = "store_session_limit"
@@ -34,16 +35,7 @@ def check(question: Question) -> Iterator[Evidence]:
     if dispute.signature.explicit:
         return
     refs, shown = frames(dispute), frame_filter(dispute)
-    complained: dict[int, int] = {}
-    for r in dispute.refusals:
-        complained.setdefault(id(r.session), r.at.ts)
-    mine = dispute.scene.place(dispute.server).by_account.get(dispute.account, [])
-    working = [s for s in mine if s.opened is not None and id(s) not in complained]
-    # Sessions that were refused their mailbox hold none; the line counts those that work.
-    open_spans = spans(working)
-    stand = standing(
-        sorted(complained.values()), [s.opened for s in working if s.opened is not None], open_spans, steps(open_spans)
-    )
+    stand = working(dispute)
     if stand.clean and stand.height:
         text = f"the mailbox was refused only with {stand.least_refused} or more working sessions, given with {stand.most_accepted} or fewer"
         yield Evidence(text, refs, 5.0, filter=shown, kind="plateau")
@@ -53,6 +45,19 @@ def check(question: Question) -> Iterator[Evidence]:
     elif stand.counted and stand.below == stand.counted and len(dispute.scene.hosts(dispute.server)) > 1:
         text = "the mailbox was refused however few sessions were open"
         yield Evidence(text, refs, -10.0, filter=shown, kind="plateau")
+
+
+def working(dispute: Dispute) -> Standing:
+    """Compare the refusals with the account's working sessions: one that was refused its mailbox holds none."""
+    complained: dict[int, int] = {}
+    for r in dispute.refusals:
+        complained.setdefault(id(r.session), r.at.ts)
+    mine = dispute.scene.place(dispute.server).by_account.get(dispute.account, [])
+    held = [s for s in mine if s.opened is not None and id(s) not in complained]
+    open_spans = spans(held)
+    return standing(
+        sorted(complained.values()), [s.opened for s in held if s.opened is not None], open_spans, steps(open_spans)
+    )
 
 
 RULE = Rule(
