@@ -331,7 +331,7 @@ def read(
 def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known) -> Result:
     from analyzer.remedies import fill
 
-    merged = merge(sessions)
+    merged = merge(sessions, {c.name: (c.start, c.end) for c in captures if c.start is not None and c.end is not None})
     scene = Scene(merged.sessions, said)
     findings = (*judge(scene), *warn(scene))
     sessions = merged.sessions
