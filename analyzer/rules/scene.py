@@ -294,7 +294,17 @@ def greeting_disputes(scene: Scene) -> list[Dispute]:
             signature = match("any", line, s.product, s.protocol)
             if signature.explicit:
                 said[s.server, signature.cause or ""].append(Refusal(s.bye_at, s, None, line, signature))
+        elif s.closed_at is not None and shut_out(s):
+            said[s.server, "without a word"].append(Refusal(s.closed_at, s, None, "", UNKNOWN))
     return [Dispute("greeting", scene, server, None, _by_time(rs)) for (server, _), rs in said.items()]
+
+
+def shut_out(s: Session) -> bool:
+    """Tell a connection that the server accepted and closed at once, without a word (Courier, hMailServer, Exchange)."""
+    if s.syn_at is None or s.established_at is None or s.closed_at is None or s.tls != "none":
+        return False
+    mute = s.server_bytes == 0 and s.missed_bytes == 0 and not s.one_sided and s.fin_by == "server"
+    return mute and s.protocol is not None and s.closed_at.ts - s.established_at.ts < SILENCE_S * NS_PER_S
 
 
 def mailbox_disputes(scene: Scene) -> list[Dispute]:
@@ -337,7 +347,9 @@ def silence_disputes(scene: Scene) -> list[Dispute]:
 
 def _waited_since(s: Session) -> At | None:
     """Return since when a client waited, in vain or for long, for its greeting or for the answer to its login."""
-    if s.tls != "none" or s.syn_at is None or s.established_at is None or s.reset_by == "server" or stands_still(s):
+    if s.tls != "none" or s.syn_at is None or s.established_at is None or s.reset_by == "server":
+        return None
+    if stands_still(s) or shut_out(s):
         return None
     if s.server_bytes == 0 and s.greeting is None:
         since = s.established_at

@@ -83,6 +83,13 @@ def silent(n: int, at_s: float, **changes: object) -> Session:
     return session(f"C{n}", at_s=at_s, frame=100 * n, **(never | given | changes))
 
 
+def shut(n: int, at_s: float, **changes: object) -> Session:
+    """A connection that the server accepted and closed at once, without a word."""
+    return silent(
+        n, at_s, **({"lasts_s": 0.02, "fin_by": "server", "closed_by": "server", "outcome": Outcome.DROPPED} | changes)
+    )
+
+
 def ended(
     n: int, at_s: float, end_s: float, text: str | None = "Connection is closed. 12", **changes: object
 ) -> Session:
