@@ -28,6 +28,7 @@ from analyzer.text import clean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analyzer.capture.instead import Instead
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
 
@@ -84,7 +85,14 @@ def _read_file(
             yield _unreadable(path, capture), []
         else:
             sessions = _sessions(capture, ports, None)
-            yield capture_seen(capture.name, digest, capture.facts, sessions), sessions
+            found = None if sessions else _instead(path)
+            yield capture_seen(capture.name, digest, capture.facts, sessions, found), sessions
+
+
+def _instead(path: Path) -> Instead | None:
+    from analyzer.capture.instead import instead
+
+    return instead(file_of(path))
 
 
 def _sessions(capture: Capture, ports: frozenset[int], tap: dict[str, list[Event]] | None) -> list[Session]:
@@ -333,7 +341,8 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
 
     merged = merge(sessions, {c.name: (c.start, c.end) for c in captures if c.start is not None and c.end is not None})
     scene = Scene(merged.sessions, said)
-    findings = (*judge(scene), *warn(scene))
+    findings = (*_sure(judge(scene), captures), *warn(scene))
+    findings += _retake(captures, merged.sessions, findings)
     sessions = merged.sessions
     remedies: dict[Any, None] = {}
     for finding in findings:
@@ -348,6 +357,26 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
         remedies=tuple(remedies),
         known=said.words,
     )
+
+
+def _sure(findings: tuple[Finding, ...], captures: Sequence[CaptureSeen]) -> tuple[Finding, ...]:
+    """Let no finding be surer than its capture allows."""
+    if not findings or not any(c.quality.lacks for c in captures):
+        return findings
+    from analyzer.rules.ceiling import limited
+
+    return limited(findings, captures)
+
+
+def _retake(
+    captures: Sequence[CaptureSeen], sessions: Sequence[Session], findings: Sequence[Finding]
+) -> tuple[Finding, ...]:
+    """Say how to take captures that cannot answer again, unless the question is answered."""
+    if all(c.quality.grade == "A" for c in captures):
+        return ()
+    from analyzer.rules.retake import retake
+
+    return retake(captures, sessions, findings)
 
 
 def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:

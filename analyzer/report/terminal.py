@@ -167,6 +167,17 @@ def _print_rest(result: Result, shown: int, console: Console) -> None:
         _print_fact("failed", f"rule {', '.join(broken)} broke; the others are unaffected (--debug shows why)", console)
     for number, text in enumerate(_oddities(result)):
         _print_fact("" if number else "quality", text, console)
+    _print_retakes([x for x in result.findings if x.verdict is Verdict.NOT_SEEN], console)
+
+
+def _print_retakes(retakes: Sequence[Finding], console: Console) -> None:
+    """Print what is wrong with the first capture that cannot answer, and how to take a better one."""
+    if not retakes:
+        return
+    more = f" (and {_count(len(retakes) - 1, 'capture')} more)" if len(retakes) > 1 else ""
+    _print_fact("retake", f"{retakes[0].title}{more}", console)
+    for text in retakes[0].missing:
+        _print_fact("", text, console)
 
 
 def _oddities(result: Result) -> Iterator[str]:

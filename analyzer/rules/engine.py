@@ -44,7 +44,7 @@ def judge(scene: Scene) -> tuple[Finding, ...]:
     found = [
         f for sessions in scenes.values() for dispute in disputes(Scene(sessions, scene.known)) for f in _judge(dispute)
     ]
-    return tuple(sorted(_consistent(found), key=_rank))
+    return tuple(sorted(_consistent(found), key=rank))
 
 
 def _times(sessions: Iterable[Session]) -> dict[str, int]:
@@ -242,5 +242,6 @@ def _one(group: list[Finding]) -> Finding:
     )
 
 
-def _rank(f: Finding) -> tuple[int, int, float, int]:
+def rank(f: Finding) -> tuple[int, int, float, int]:
+    """Return what findings are sorted by, best first."""
     return _ORDER[f.verdict], 0 if f.severity == "fault" else 1, -f.confidence, f.start
