@@ -39,6 +39,8 @@ class Film:
     outside: Host | None = None
     """The client as the server sees it, when its address is translated in between."""
     port: int = 143
+    account: str = "joe"
+    secret: str = "secret"
     flows: int = 0
     at_client: list[Segment] = field(default_factory=list)
     at_server: list[Segment] = field(default_factory=list)
@@ -120,8 +122,8 @@ class Film:
         """Open, greet and log in."""
         if not self.open():
             return False
-        self.say(SERVER, b"* OK ready\r\n")
-        self.say(CLIENT, b"1 LOGIN joe secret\r\n")
+        self.say(SERVER, b"* OK The Microsoft Exchange IMAP4 service is ready.\r\n")
+        self.say(CLIENT, f"1 LOGIN {self.account} {self.secret}\r\n".encode())
         return self.say(SERVER, b"1 OK LOGIN completed.\r\n")
 
     def fetch(self, size: int, tail: bytes = b"2 OK LIST completed.\r\n") -> bool:

@@ -137,7 +137,7 @@ def _lacks(facts: Facts, sessions: Sequence[Session]) -> Iterator[Lack]:
         yield Lack("stopped", 1, f"reading stopped after frame {facts.stopped.frame}: {facts.stopped.reason}")
     if facts.snapped:
         yield Lack("cut", 1, f"{facts.snapped} mail packets were cut by the snap length")
-    gaps = sum(1 for s in spoke if s.missed_bytes)
+    gaps = sum(1 for s in spoke if s.missed_bytes and not _never_came(s))
     if gaps > facts.snapped:
         steps = 2 if gaps * MANY > len(spoke) else 1
         yield Lack("gaps", steps, f"{gaps} of {len(spoke)} mail connections have octets missing from the capture")
@@ -159,6 +159,11 @@ def _lacks(facts: Facts, sessions: Sequence[Session]) -> Iterator[Lack]:
         yield Lack("encrypted", steps, f"{opaque} of {len(spoke)} mail connections are encrypted")
     if REPAIRED in facts.warnings:
         yield Lack("repaired", 0, REPAIRED)
+
+
+def _never_came(s: Session) -> bool:
+    """Tell a session whose missing octets its receiver has not got either: the network lost them, not the capture."""
+    return s.stall is not None and s.stall.times == 0
 
 
 def _only_syns(facts: Facts, sessions: Sequence[Session]) -> bool:

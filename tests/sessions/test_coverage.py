@@ -2,10 +2,12 @@
 
 import pytest
 
+from analyzer.at import At, Side
 from analyzer.capture.mislabelled import WARNING as REPAIRED
 from analyzer.capture.packets import Facts, Stopped
 from analyzer.sessions.coverage import Quality, capture_seen, unread
 from analyzer.sessions.session import Session
+from analyzer.streams import Stall
 from tests.records import session
 
 CUT = Stopped(77, 4000, "the file ends inside a packet")
@@ -30,6 +32,12 @@ GRADES = {
     "one direction only": (facts(), many(1, one_sided=True), "D", 1),
     "one direction only, of every third": (facts(), many(2) + many(1, one_sided=True), "C", 1),
     "one direction only, of every tenth": (facts(), many(9) + many(1, one_sided=True), "B", 1),
+    "octets that never came are no gap of the capture": (
+        facts(),
+        many(4, missed_bytes=1400, stall=Stall(Side.SERVER, At(9, 1), 1400, 0, 90, 1, 2)),
+        "A",
+        0,
+    ),
     "a packet list": (facts(format="packet list (text)"), many(4), "B", 1),
     "bare IP marked as Ethernet costs nothing": (facts(warnings=[REPAIRED]), many(4), "A", 1),
     "the clock jumps": (facts(), [session("C1", at_s=90.0), session("C2", at_s=9.0), session("C3", at_s=95.0)], "B", 1),

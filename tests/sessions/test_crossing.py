@@ -278,7 +278,7 @@ def test_an_address_translated_on_the_way_is_one_connection(tmp_path: Path) -> N
 def test_the_same_numbers_with_another_greeting_are_another_connection(tmp_path: Path) -> None:
     film = Film(outside=Host("203.0.113.7"))
     frame_of(film)
-    film.at_server = [x._replace(data=x.data.replace(b"ready", b"other")) for x in film.at_server]
+    film.at_server = [x._replace(data=x.data.replace(b"ready", b"REady")) for x in film.at_server]
     assert len(read(film, tmp_path)[0]) == 2 * film.flows
 
 
