@@ -26,6 +26,7 @@ from analyzer.text import clean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analyzer.capture.instead import Instead
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
     from analyzer.rules.replay import WhatIf
@@ -85,7 +86,14 @@ def _read_file(
             yield _unreadable(path, capture), []
         else:
             sessions = _sessions(capture, ports, None, path, keys)
-            yield capture_seen(capture.name, digest, capture.facts, sessions), sessions
+            found = None if sessions else _instead(path)
+            yield capture_seen(capture.name, digest, capture.facts, sessions, found), sessions
+
+
+def _instead(path: Path) -> Instead | None:
+    from analyzer.capture.instead import instead
+
+    return instead(file_of(path))
 
 
 def _sessions(
@@ -385,9 +393,10 @@ def _keys(keylogs: Iterable[str | Path]) -> bytes:
 def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known) -> Result:
     from analyzer.remedies import fill
 
-    merged = merge(sessions)
+    merged = merge(sessions, {c.name: (c.start, c.end) for c in captures if c.start is not None and c.end is not None})
     scene = Scene(merged.sessions, said)
-    findings = (*judge(scene), *warn(scene))
+    findings = (*_sure(judge(scene), captures), *warn(scene))
+    findings += _retake(captures, merged.sessions, findings)
     sessions = merged.sessions
     remedies: dict[Any, None] = {}
     for finding in findings:
@@ -407,6 +416,26 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
 def _case(finding: Finding) -> dict[str, float | int | str]:
     """Return what a remedy is filled in with."""
     return {**finding.facts, "protocol": finding.subject.protocol or ""}
+
+
+def _sure(findings: tuple[Finding, ...], captures: Sequence[CaptureSeen]) -> tuple[Finding, ...]:
+    """Let no finding be surer than its capture allows."""
+    if not findings or not any(c.quality.lacks for c in captures):
+        return findings
+    from analyzer.rules.ceiling import limited
+
+    return limited(findings, captures)
+
+
+def _retake(
+    captures: Sequence[CaptureSeen], sessions: Sequence[Session], findings: Sequence[Finding]
+) -> tuple[Finding, ...]:
+    """Say how to take captures that cannot answer again, unless the question is answered."""
+    if all(c.quality.grade == "A" for c in captures):
+        return ()
+    from analyzer.rules.retake import retake
+
+    return retake(captures, sessions, findings)
 
 
 def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:

@@ -15,7 +15,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from tests.model import NEW, OLD, RIGHT, WRONG, Agent, Limits, Run, Server, agents, service, simulate  # noqa: E402
-from tests.scenes import DOVECOT, EXCHANGE, Words, film  # noqa: E402
+from tests.paths import Film, no_larger  # noqa: E402
+from tests.scenes import DOVECOT, EXCHANGE, PASSWORDS, Words, film  # noqa: E402
 from tests.wire import Look, Wire  # noqa: E402
 
 BURST = {"burst": 3, "rest_s": 5.0}
@@ -132,6 +133,17 @@ def at_server(run: Run, words: Words = EXCHANGE, loss: float = 0.0) -> Wire:
     return film(run, words, seed=1, loss=loss)
 
 
+def large_packets_lost() -> Wire:
+    """Three logins behind a tunnel that drops what is larger than 1200 octets, filmed at the PC; each lists folders and hangs."""
+    path = Film(no_larger(1200), account="uccx-mail", secret=PASSWORDS[RIGHT])
+    for _ in range(3):
+        path.login()
+        path.fetch(1400)
+        path.close()
+        path.now += 2000
+    return Wire(segments=path.at_client)
+
+
 PC = ("192.0.2.11",)
 TAGGED = Look(vlans=(120,))
 NEW_FORMAT = Look("pcapng", nanos=True)
@@ -155,6 +167,7 @@ SAMPLES: dict[str, tuple[Callable[[], Wire], Look]] = {
     "server_restart.pcap": (lambda: at_server(restart()), TAGGED),
     "healthy.pcap": (lambda: at_server(healthy(14)), Look(nanos=True, big=True)),
     "healthy_lossy.pcap": (lambda: at_server(healthy(15), loss=0.12), Look()),
+    "large_packets_lost.pcap": (large_packets_lost, Look()),
     "imap_on_port_1143.pcap": (lambda: at_server(other_port(), DOVECOT), Look(link="sll")),
 }
 """File name -> the scene and how the file looks."""

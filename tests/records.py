@@ -175,6 +175,11 @@ def session(
         "said_at": place(frame + 18, max(at_s, end_s - 0.01)),
         "server_ttl": 126,
         "reset_ttl": None,
+        "data_ttl": None,
+        "reset_after_ms": None,
+        "server_packets": 12,
+        "server_retransmits": 0,
+        "stall": None,
     }
     return Session(**(given | changes))
 

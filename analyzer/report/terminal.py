@@ -211,6 +211,17 @@ def _rest(result: Result, shown: int, width: int, say: Say) -> Iterator[Line]:
         yield from _fact("failed", text, width, say)
     for number, text in enumerate(_oddities(result)):
         yield from _fact("" if number else "quality", text, width, say)
+    yield from _retakes([x for x in result.findings if x.verdict is Verdict.NOT_SEEN], width, say)
+
+
+def _retakes(retakes: Sequence[Finding], width: int, say: Say) -> Iterator[Line]:
+    """Yield what is wrong with the first capture that cannot answer, and how to take a better one."""
+    if not retakes:
+        return
+    more = f" (and {_count(len(retakes) - 1, 'capture')} more)" if len(retakes) > 1 else ""
+    yield from _fact("retake", f"{say(retakes[0].title)}{more}", width, say)
+    for text in retakes[0].missing:
+        yield from _fact("", text, width, say)
 
 
 def _oddities(result: Result) -> Iterator[str]:

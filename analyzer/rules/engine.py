@@ -37,7 +37,7 @@ def judge(scene: Scene) -> tuple[Finding, ...]:
     times: what was open last week limits nobody today.
     """
     found = [f for part in scenes(scene) for dispute in disputes(part) for f in _judge(dispute)]
-    return tuple(sorted(_consistent(found), key=_rank))
+    return tuple(sorted(_consistent(found), key=rank))
 
 
 def scenes(scene: Scene) -> list[Scene]:
@@ -263,5 +263,6 @@ def _one(group: list[Finding]) -> Finding:
     )
 
 
-def _rank(f: Finding) -> tuple[int, int, float, int]:
+def rank(f: Finding) -> tuple[int, int, float, int]:
+    """Return what findings are sorted by, best first."""
     return _ORDER[f.verdict], 0 if f.severity == "fault" else 1, -f.confidence, f.start

@@ -20,6 +20,7 @@ _WHERE = {
     "reset": "cut in mid-session",
     "sealed": "cut short inside TLS",
     "tls": "broken off in the TLS handshake",
+    "stall": "stood still",
 }
 _HOW_SURE = {
     "confirmed": "The capture proves it.",
@@ -50,6 +51,7 @@ NAMES = {
     "port_closed": "port closed",
     "middlebox_reset": "connections cut on the way",
     "network_loss": "packets lost on the way",
+    "network_stall": "large packets never get through",
     UNDETERMINED: "undetermined",
 }
 """What a person hears for each cause."""
@@ -92,7 +94,7 @@ def summary(weighed: Weighed, dispute: Dispute, book: Ledger | None, facts: Mapp
     """Return two or three sentences: who, how many, how sure and why."""
     clients = dispute.clients
     who = clients[0] if len(clients) == 1 else f"{len(clients)} clients"
-    by = "on the way to" if dispute.kind == "reset" else "by"
+    by = "on the way to" if dispute.kind in {"reset", "stall"} else "by"
     parts = [f"{who}: {_how_many(dispute, facts)} {_WHERE[dispute.kind]}{_span(dispute)} {by} {dispute.server}."]
     if weighed.verdict == "suspected":
         rivals = [
@@ -162,5 +164,12 @@ def missing(weighed: Weighed, dispute: Dispute, book: Ledger | None) -> tuple[st
     elif dispute.kind == "reset":
         steps.append(
             "Capture at the mail server and at the client at once: a reset the server never sent is not its own."
+        )
+    elif dispute.kind == "stall":
+        steps.append(
+            "Ask for large packets that must not be split: ping -f -l 1472 HOST (Windows), ping -M do -s 1472 HOST."
+        )
+        steps.append(
+            "Capture at the mail server and at the client at once: what leaves one and never comes was lost between."
         )
     return tuple(steps)

@@ -2,7 +2,7 @@
 
 A dispute is one question for rival causes: "why was this account refused on this server with these words?". Its kind
 says where in a session the refusals happened: at a login, instead of a greeting, after the login, at the TCP handshake,
-in silence, at the end of many sessions at once, or by a reset in mid-session.
+in silence, at the end of many sessions at once, by a reset in mid-session, or where a connection stood still.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Dispute:
         accepted: Sequence[Login] = (),
     ) -> None:
         self.kind = kind
-        """login, greeting, mailbox, connect, silence, ending, reset; of encrypted sessions: sealed, tls."""
+        """login, greeting, mailbox, connect, silence, ending, reset, stall; of encrypted sessions: sealed, tls."""
         self.scene, self.server, self.account, self.refusals = scene, server, account, refusals
         self.accepted = list(accepted)
         """Accepted logins of the account on the server, by time."""
@@ -223,7 +223,14 @@ SILENCE_S = 3.0
 
 def _went_well(s: Session) -> bool:
     """Tell a session that raises no question of any kind, by the fewest looks: most sessions of most captures are such."""
-    if s.complaints or s.reset_by == "server" or s.server_bytes == 0 or s.outcome in _TURNED_AWAY:
+    if (
+        s.complaints
+        or s.reset_by is not None
+        or s.stall is not None
+        or s.crossing is not None
+        or s.server_bytes == 0
+        or s.outcome in _TURNED_AWAY
+    ):
         return False
     if not s.logged_out and (s.bye_at is not None or s.closed_by == "server"):
         return False
@@ -298,7 +305,17 @@ def greeting_disputes(scene: Scene) -> list[Dispute]:
             signature = match("any", line, s.product, s.protocol)
             if signature.explicit:
                 said[s.server, signature.cause or ""].append(Refusal(s.bye_at, s, None, line, signature))
+        elif s.closed_at is not None and shut_out(s):
+            said[s.server, "without a word"].append(Refusal(s.closed_at, s, None, "", UNKNOWN))
     return [Dispute("greeting", scene, server, None, _by_time(rs)) for (server, _), rs in said.items()]
+
+
+def shut_out(s: Session) -> bool:
+    """Tell a connection that the server accepted and closed at once, without a word (Courier, hMailServer, Exchange)."""
+    if s.syn_at is None or s.established_at is None or s.closed_at is None or s.tls != "none":
+        return False
+    mute = s.server_bytes == 0 and s.missed_bytes == 0 and not s.one_sided and s.fin_by == "server"
+    return mute and s.protocol is not None and s.closed_at.ts - s.established_at.ts < SILENCE_S * NS_PER_S
 
 
 def mailbox_disputes(scene: Scene) -> list[Dispute]:
@@ -339,6 +356,8 @@ def _waited_since(s: Session) -> At | None:
     """Return since when a client waited, in vain or for long, for its greeting or for the answer to its login."""
     if s.tls != "none" or s.syn_at is None or s.established_at is None or s.reset_by == "server":
         return None
+    if stands_still(s) or shut_out(s):
+        return None
     if s.server_bytes == 0 and s.greeting is None:
         since = s.established_at
     elif s.login is not None and s.login.decided is None and s.opened is None and s.bye is None:
@@ -354,7 +373,7 @@ def ending_disputes(scene: Scene) -> list[Dispute]:
     """Return one dispute per server for sessions the server ended without being asked."""
     ended: dict[str, list[Refusal]] = defaultdict(list)
     for s in scene.odd:
-        if s.opened is None or s.logged_out or s.protocol != "imap" or foreign_reset(s):
+        if s.opened is None or s.logged_out or s.protocol != "imap" or foreign_reset(s) or stands_still(s):
             continue
         at = s.bye_at or (s.closed_at if s.closed_by == "server" else None)
         if at is None:
@@ -376,31 +395,65 @@ def _hops(ttl: int) -> int:
     return min(first - ttl for first in _FIRST_TTLS if first >= ttl)
 
 
+def own_ttl(s: Session) -> int | None:
+    """Return the TTL of the packets of the side in whose name a reset came: of its data, else of the SYN/ACK."""
+    return s.data_ttl if s.data_ttl is not None or s.reset_by != "server" else s.server_ttl
+
+
 def foreign_reset(s: Session) -> bool:
-    """Tell a session cut by a reset in the server's name that has come another way than the server's packets.
+    """Tell a session cut by a reset that has come another way than the packets of the side it names, or that nobody sent.
 
     Some systems send resets with another first TTL than data; those have passed as many routers.
     """
-    server, reset = s.server_ttl, s.reset_ttl
-    if not _cut(s) or server is None or reset is None:
+    own, reset = own_ttl(s), s.reset_ttl
+    if s.crossing is not None and s.crossing.forged:
+        return True
+    if not _cut(s) or own is None or reset is None:
         return False
-    return abs(server - reset) > TTL_STEP and _hops(server) != _hops(reset)
+    return abs(own - reset) > TTL_STEP and _hops(own) != _hops(reset)
 
 
 def _cut(s: Session) -> bool:
-    """Tell a connection that was reset in the server's name before anybody said goodbye."""
+    """Tell a connection that was reset before anybody said goodbye."""
     spoke = s.established_at is not None or s.opened_before or s.server_bytes > 0
     goodbye = s.fin_by is not None or s.bye_at is not None or s.logged_out or s.greeting_status == "BYE"
-    return s.reset_by == "server" and spoke and not goodbye
+    return s.reset_by is not None and spoke and not goodbye
 
 
 def reset_disputes(scene: Scene) -> list[Dispute]:
-    """Return one dispute per server for connections reset in its name in mid-session, the foreign resets apart."""
+    """Return one dispute per server for connections reset in mid-session, the foreign resets apart.
+
+    A reset in the client's own name is nobody's question: programs that are closed send them.
+    """
     cut: dict[tuple[str, bool], list[Refusal]] = defaultdict(list)
     for s in scene.odd:
-        if s.closed_at is not None and _cut(s):
-            cut[s.server, foreign_reset(s)].append(Refusal(s.closed_at, s, None, "", UNKNOWN))
+        foreign = foreign_reset(s)
+        if foreign or (s.reset_by == "server" and _cut(s)):
+            cut[s.server, foreign].append(Refusal(s.closed_at or s.end_at, s, None, "", UNKNOWN))
     return [Dispute("reset", scene, server, None, _by_time(rs)) for (server, _), rs in cut.items()]
+
+
+STALL_S = 3.0
+"""Seconds without progress that are no mere loss: a sender has tried again after 0.3, 0.9 and 2.1 s by then (RFC 6298)."""
+STALL_TIMES = 3
+"""Times the same octets must have been seen."""
+
+
+def stands_still(s: Session) -> bool:
+    """Tell a connection in which octets were never taken although they were sent again and the other side was alive."""
+    stall = s.stall
+    if stall is None or stall.heard <= stall.since or s.end - stall.since < STALL_S * NS_PER_S:
+        return False
+    return stall.times >= STALL_TIMES or (stall.times == 0 and stall.size > 0)
+
+
+def stall_disputes(scene: Scene) -> list[Dispute]:
+    """Return one dispute per server and direction for connections that stood still at their end."""
+    still: dict[tuple[str, int], list[Refusal]] = defaultdict(list)
+    for s in scene.sessions:
+        if s.stall is not None and stands_still(s):
+            still[s.server, s.stall.side].append(Refusal(s.stall.at, s, None, "", UNKNOWN))
+    return [Dispute("stall", scene, server, None, _by_time(rs)) for (server, _), rs in still.items()]
 
 
 def disputes(scene: Scene) -> list[Dispute]:
@@ -413,6 +466,7 @@ def disputes(scene: Scene) -> list[Dispute]:
         silence_disputes,
         ending_disputes,
         reset_disputes,
+        stall_disputes,
     )
     found = [dispute for maker in makers for dispute in maker(scene)]
     hidden = [s for s in scene.sessions if s.talk is not None and not s.decrypted]

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
+from analyzer.at import NS_PER_S
+from analyzer.capture.mislabelled import WARNING as REPAIRED
 from analyzer.capture.packets import Facts, Stopped
 from analyzer.sessions.session import Session
+
+if TYPE_CHECKING:
+    from analyzer.capture.instead import Instead
+
+
+class Lack(NamedTuple):
+    """One thing that a capture does not show as it should."""
+
+    kind: str
+    """listing, stopped, cut, gaps, one-sided, late, syns, clock, copies, encrypted, repaired, no-mail, vpn, loopback."""
+    steps: int
+    """Steps it costs from grade A."""
+    text: str
 
 
 class Quality(NamedTuple):
@@ -16,6 +31,8 @@ class Quality(NamedTuple):
     """A (nothing missing) to F (nothing usable)."""
     reasons: tuple[str, ...]
     """Why it is not an A."""
+    lacks: tuple[Lack, ...] = ()
+    """The same, to be reckoned with."""
 
 
 class CaptureSeen(NamedTuple):
@@ -45,11 +62,23 @@ class CaptureSeen(NamedTuple):
         return self.format is None
 
 
-_GRADES = "ABCDF"
+MANY = 4
+"""From one in this many on, a lack is no exception."""
+SEVERAL = 3
+"""Connections that cannot all be chance."""
+SYN_WAIT_NS = 3 * NS_PER_S
+"""After this long every system has sent an unanswered SYN again."""
+JUMP_NS = NS_PER_S
+"""Steps back of less are queues that swap packets, or interfaces joined in one file."""
+
+_GRADES = "ABCDEF"
+_LISTING = "packet "
 
 
-def capture_seen(name: str, sha256: str | None, facts: Facts, sessions: Sequence[Session]) -> CaptureSeen:
-    """Describe a capture that was read."""
+def capture_seen(
+    name: str, sha256: str | None, facts: Facts, sessions: Sequence[Session], found: Instead | None = None
+) -> CaptureSeen:
+    """Describe a capture that was read; ``found`` is what it holds instead of mail."""
     state = "partial" if facts.stopped else "empty" if not facts.packets else "ok" if sessions else "no_mail"
     return CaptureSeen(
         name=name,
@@ -62,8 +91,8 @@ def capture_seen(name: str, sha256: str | None, facts: Facts, sessions: Sequence
         resolution=facts.resolution,
         state=state,
         stopped=facts.stopped,
-        quality=_quality(facts, sessions),
-        warnings=tuple(facts.warnings),
+        quality=_quality(facts, sessions, found),
+        warnings=tuple(x for x in facts.warnings if x != REPAIRED or not sessions),
     )
 
 
@@ -73,30 +102,85 @@ def unread(name: str, state: str, reason: str, sha256: str | None = None, hint: 
     return CaptureSeen(name, sha256, None, (), 0, None, None, 6, state, None, quality)
 
 
-def _quality(facts: Facts, sessions: Sequence[Session]) -> Quality:
-    """Grade by the worst thing met: each reason costs steps from A; F is kept for a capture with nothing to judge."""
+def _quality(facts: Facts, sessions: Sequence[Session], found: Instead | None) -> Quality:
+    """Grade by steps from A: each lack costs some; F is kept for a capture with nothing to judge."""
+    if not sessions:
+        return _nothing(found)
+    lacks = list(_lacks(facts, sessions))
+    place = min(sum(lack.steps for lack in lacks), len(_GRADES) - 2)
+    return Quality(_GRADES[place], tuple(lack.text for lack in lacks), tuple(lacks))
+
+
+def _nothing(found: Instead | None) -> Quality:
+    """Grade a capture without mail; say what it holds instead."""
+    kind, text = "no-mail", "no mail connection in it"
+    if found is not None and found.vpn * 2 >= found.frames:
+        kind, text = (
+            "vpn",
+            f"{text}: {found.vpn} of the first {found.frames} frames are a VPN's, and the mail may be inside",
+        )
+    elif found is not None and found.loopback * 2 >= found.frames:
+        kind, text = "loopback", f"{text}: {found.loopback} of the first {found.frames} frames never left the machine"
+    elif found is not None:
+        text = f"{text}: {found.tcp} of the first {found.frames} frames are TCP, none of mail"
+    return Quality("F", (text,), (Lack(kind, 0, text),))
+
+
+def _lacks(facts: Facts, sessions: Sequence[Session]) -> Iterator[Lack]:
+    """Yield what the capture lacks, in the order of the story of its making."""
     spoke = [s for s in sessions if s.client_bytes or s.server_bytes]
-    costs: list[tuple[int, str]] = []
+    if facts.format.startswith(_LISTING):
+        yield Lack("listing", 1, "a list of packets only")
     if facts.stopped:
-        costs.append((1, f"reading stopped after frame {facts.stopped.frame}: {facts.stopped.reason}"))
+        yield Lack("stopped", 1, f"reading stopped after frame {facts.stopped.frame}: {facts.stopped.reason}")
     if facts.snapped:
-        costs.append((1, f"{facts.snapped} mail packets were cut by the snap length"))
-    gaps = sum(1 for s in spoke if s.missed_bytes)
+        yield Lack("cut", 1, f"{facts.snapped} mail packets were cut by the snap length")
+    gaps = sum(1 for s in spoke if s.missed_bytes and not _never_came(s))
     if gaps > facts.snapped:
-        cost = 2 if gaps * 4 > len(spoke) else 1
-        costs.append((cost, f"{gaps} of {len(spoke)} mail connections have octets missing from the capture"))
-    one_sided = sum(1 for s in spoke if s.one_sided)
-    if one_sided:
-        costs.append((2, f"{one_sided} of {len(spoke)} mail connections show one direction only"))
-    late = sum(1 for s in spoke if s.syn_at is None)
-    if late:
-        costs.append((1, f"{late} of {len(spoke)} mail connections began before the capture"))
-    doubled = sum(s.duplicates for s in sessions)
-    if doubled:
-        costs.append((0, f"{doubled} mirrored copies of packets were set aside"))
-    opaque = sum(1 for s in spoke if s.tls != "none" and not s.decrypted)
-    if opaque:
-        costs.append((2 if opaque == len(spoke) else 0, f"{opaque} of {len(spoke)} mail connections are encrypted"))
-    place = min(sum(cost for cost, _ in costs), 3) if sessions else 4
-    reasons = tuple(text for _, text in costs) or (() if sessions else ("no mail connection in it",))
-    return Quality(_GRADES[place], reasons)
+        steps = 2 if gaps * MANY > len(spoke) else 1
+        yield Lack("gaps", steps, f"{gaps} of {len(spoke)} mail connections have octets missing from the capture")
+    if one_sided := sum(1 for s in spoke if s.one_sided):
+        steps = 3 if one_sided == len(spoke) else 2 if one_sided * MANY > len(spoke) else 1
+        yield Lack("one-sided", steps, f"{one_sided} of {len(spoke)} mail connections show one direction only")
+    if late := sum(1 for s in spoke if s.syn_at is None):
+        yield Lack("late", 1, f"{late} of {len(spoke)} mail connections began before the capture")
+    if not spoke and _only_syns(facts, sessions):
+        yield Lack("syns", 2, f"of {len(sessions)} mail connections there is nothing but the SYN packets")
+    if back := _clock_steps(sessions):
+        yield Lack(
+            "clock", 1, f"the clock jumps back {back} time{'s' if back > 1 else ''}: what came first is uncertain"
+        )
+    if doubled := sum(s.duplicates for s in sessions):
+        yield Lack("copies", 0, f"{doubled} mirrored copies of packets were set aside")
+    if opaque := sum(1 for s in spoke if s.tls != "none" and not s.decrypted):
+        steps = 2 if opaque == len(spoke) else 0
+        yield Lack("encrypted", steps, f"{opaque} of {len(spoke)} mail connections are encrypted")
+    if REPAIRED in facts.warnings:
+        yield Lack("repaired", 0, REPAIRED)
+
+
+def _never_came(s: Session) -> bool:
+    """Tell a session whose missing octets its receiver has not got either: the network lost them, not the capture."""
+    return s.stall is not None and s.stall.times == 0
+
+
+def _only_syns(facts: Facts, sessions: Sequence[Session]) -> bool:
+    """Tell a capture whose filter let only the first packets of connections through.
+
+    A SYN that is not answered is sent again after a second or three (RFC 6298, section 2); here none is.
+    """
+    if len(sessions) < SEVERAL or facts.end is None or facts.end - sessions[0].start < SYN_WAIT_NS:
+        return False
+    return all(set(s.history) <= {"S", "h"} and s.syn_count <= 1 for s in sessions)
+
+
+def _clock_steps(sessions: Sequence[Session]) -> int:
+    """Count how often a connection, in order of frames, begins long before the one in front of it."""
+    latest, steps = 0, 0
+    for s in sessions:
+        if s.start < latest - JUMP_NS:
+            steps += 1
+            latest = s.start
+        elif s.start > latest:
+            latest = s.start
+    return steps

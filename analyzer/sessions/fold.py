@@ -292,6 +292,11 @@ class Fold:
             said_at=c.said_at,
             server_ttl=c.server_ttl or None,  # an engine that does not tell it leaves 0
             reset_ttl=c.reset_ttl or None,
+            data_ttl=c.data_ttl or None,
+            reset_after_ms=c.reset_after_ms,
+            server_packets=c.server_packets,
+            server_retransmits=c.server_retransmits,
+            stall=c.stall,
             **self._hidden,
         )
 

@@ -1,22 +1,21 @@
 """Several capture points, one story: a connection seen twice counts once, and clocks that differ are set alike.
 
-Two captures hold the same connection when addresses, ports and the initial sequence numbers agree (RFC 9293, section 3.4.1).
-How far two clocks are apart follows from the handshakes both saw, as NTP computes it (RFC 5905, section 8): half the sum of
-the differences of SYN and of SYN/ACK, so that the time on the way cancels.
+Two captures hold the same connection when addresses, ports and the initial sequence numbers agree (RFC 9293, section 3.4.1);
+where an address was translated in between (RFC 3022), when both sequence numbers and the greeting do.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from analyzer.at import At
 from analyzer.protocols.events import TlsTalk
 from analyzer.sessions.session import Session
 
-ALIGN_NS = 20_000_000
-"""Clock differences below 20 ms are left alone: they change no order that a verdict rests on."""
+NEAR_NS = 20_000_000
+"""A view may begin this long after another one of the same connection ended: clocks are not set more closely."""
 
 
 class Merged(NamedTuple):
@@ -25,26 +24,64 @@ class Merged(NamedTuple):
     sessions: tuple[Session, ...]
     """Each connection once, in its best view, times on one clock; by time when there are several captures."""
     offsets: dict[str, int]
-    """How far each capture's clock is ahead of the first one's, ns; only captures that could be compared."""
+    """How far each capture's clock is ahead of the first one's, ns, at its first session."""
     seen_twice: int
     """Connections that more than one capture holds."""
 
 
-def merge(sessions: Sequence[Session]) -> Merged:
-    """Join the sessions of several captures; those of one capture come back as they are."""
+def merge(sessions: Sequence[Session], spans: Mapping[str, tuple[int, int]] | None = None) -> Merged:
+    """Join the sessions of several captures; those of one capture come back as they are.
+
+    ``spans`` tells what time each capture covers (ns, its own clock), mail or not; without it nothing is concluded from what
+    a capture does not hold.
+    """
     captures = list(dict.fromkeys(s.capture for s in sessions))
     if len(captures) < 2:
         return Merged(tuple(sessions), {}, 0)
-    offsets = _offsets(captures, sessions)
+    from analyzer.sessions.clocks import clocks
+    from analyzer.sessions.crossing import crossings
+
+    told = clocks(captures, _handshakes(sessions))
     aligned = sorted(
-        (_shifted(s, offsets[s.capture]) for s in sessions), key=lambda s: (s.start, s.capture, s.first_frame)
+        (_shifted(s, told[s.capture].ahead_at(s.start)) for s in sessions),
+        key=lambda s: (s.start, s.capture, s.first_frame),
     )
-    groups = _same(aligned)
+    groups = _translated(_same(aligned))
     clients: dict[str, set[str]] = defaultdict(set)
     for s in sessions:
         clients[s.capture].add(s.client)
-    best = [min(group, key=lambda s: _blemishes(s, len(clients[s.capture]))) for group in groups]
-    return Merged(tuple(best), offsets, sum(1 for group in groups if len(group) > 1))
+    best = {id(group): min(group, key=lambda s: _blemishes(s, len(clients[s.capture]))) for group in groups}
+    common = {n: (a - told[n].ahead_at(a), b - told[n].ahead_at(b)) for n, (a, b) in (spans or {}).items() if n in told}
+    for group, crossing in crossings(groups, common):
+        best[id(group)] = best[id(group)]._replace(crossing=crossing)
+    first = {s.capture: s.start for s in sorted(sessions, key=lambda s: -s.start)}
+    offsets = {name: told[name].ahead_at(first[name]) for name in captures}
+    return Merged(tuple(best.values()), offsets, sum(1 for group in groups if len(group) > 1))
+
+
+def _handshakes(sessions: Iterable[Session]) -> list[list[Session]]:
+    """Group the views of each connection whose handshake they hold."""
+    views: dict[tuple[int, int, int], list[Session]] = defaultdict(list)
+    for s in sessions:
+        if s.client_isn is not None and s.server_isn is not None:
+            views[s.server_port, s.client_isn, s.server_isn].append(s)
+    return [group for group in views.values() if len({s.capture for s in group}) == len(group) > 1]
+
+
+def _translated(groups: list[list[Session]]) -> list[list[Session]]:
+    """Join the groups that are one connection under two addresses."""
+    by_numbers: dict[tuple[object, ...], list[Session]] = {}
+    joined: list[list[Session]] = []
+    for group in groups:
+        s = group[0]
+        key = (s.server_port, s.client_isn, s.server_isn, s.greeting)
+        known = by_numbers.get(key) if None not in key[:3] else None
+        if known is None or {x.capture for x in known} & {x.capture for x in group}:
+            by_numbers[key] = group
+            joined.append(group)
+        else:
+            known += group
+    return joined
 
 
 def _same(aligned: Iterable[Session]) -> list[list[Session]]:
@@ -71,7 +108,7 @@ class _Door:
 
     def candidates(self, s: Session) -> list[list[Session]]:
         """Return the groups a session may belong to, the oldest first; sessions come in order of their start."""
-        self.recent = [g for g in self.recent if s.start - ALIGN_NS <= max(x.end for x in g)]
+        self.recent = [g for g in self.recent if s.start - NEAR_NS <= max(x.end for x in g)]
         alike = self.by_isn.get(s.client_isn, []) if s.client_isn is not None else []
         return sorted({id(g): g for g in (*self.recent, *alike)}.values(), key=lambda g: g[0].start)
 
@@ -93,47 +130,13 @@ def _belongs(s: Session, group: Sequence[Session]) -> bool:
     if len(numbers) > 1 or len(replies) > 1:
         return False
     # Without a handshake in one of the views only the time tells: ports are not used again while a connection lives.
-    return s.client_isn in {x.client_isn for x in group} - {None} or s.start - ALIGN_NS <= max(x.end for x in group)
+    return s.client_isn in {x.client_isn for x in group} - {None} or s.start - NEAR_NS <= max(x.end for x in group)
 
 
 def _blemishes(s: Session, clients: int) -> tuple[bool, bool, int, bool, int, int]:
     """Order views of one connection: read ones first, whole ones, then those of captures that saw more."""
     undecided = any(x.decided is None for x in s.logins)
     return s.outcome == "opaque", s.one_sided, s.missed_bytes, undecided, -clients, -(s.client_bytes + s.server_bytes)
-
-
-def _offsets(captures: list[str], sessions: Iterable[Session]) -> dict[str, int]:
-    """Set clocks from capture to capture, starting with the first, wherever two of them share handshakes."""
-    views: dict[tuple[str, int, str, int, int, int], list[Session]] = defaultdict(list)
-    for s in sessions:
-        if s.client_isn is not None and s.server_isn is not None:
-            views[s.client, s.client_port, s.server, s.server_port, s.client_isn, s.server_isn].append(s)
-    ahead: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for group in views.values():
-        for one in group:
-            for other in group:
-                if one.capture != other.capture and (ns := _ahead(one, other)) is not None:
-                    ahead[one.capture, other.capture].append(ns)
-    known: dict[str, int] = {}
-    for root in captures:
-        if root in known:
-            continue
-        known[root] = 0
-        waiting = [root]
-        while waiting:
-            here = waiting.pop()
-            for (near, far), differences in ahead.items():
-                if near == here and far not in known:
-                    known[far] = known[here] + sorted(differences)[(len(differences) - 1) // 2]
-                    waiting.append(far)
-    return {name: ns if abs(ns) >= ALIGN_NS else 0 for name, ns in known.items()}
-
-
-def _ahead(one: Session, other: Session) -> int | None:
-    """Return how far the other capture's clock is ahead, ns."""
-    if one.syn_at is None or other.syn_at is None or one.syn_ack_at is None or other.syn_ack_at is None:
-        return None
-    return (other.syn_at.ts - one.syn_at.ts + other.syn_ack_at.ts - one.syn_ack_at.ts) // 2
 
 
 def _shifted(s: Session, ns: int) -> Session:

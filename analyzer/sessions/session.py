@@ -12,6 +12,7 @@ from typing import NamedTuple
 from analyzer.at import At, Side
 from analyzer.protocols.events import TlsAlert, TlsTalk
 from analyzer.secret import Secret
+from analyzer.streams import Stall
 
 
 class Outcome(StrEnum):
@@ -87,6 +88,27 @@ class Login(NamedTuple):
     server_port: int
     server_name: str | None = None
     """What the server called itself in an NTLM challenge."""
+
+
+class Crossing(NamedTuple):
+    """One connection as it left one end and came to the other."""
+
+    near: str
+    """Capture at the client's end."""
+    far: str
+    """Capture at the server's end."""
+    lost_up: int
+    """Packets with data that the client sent and the server never got."""
+    lost_down: int
+    """Packets with data that the server sent and the client never got."""
+    forged: str | None
+    """In whose name a reset came that its own capture does not hold: client, server, both; None without one."""
+    went_on: bool
+    """The alleged sender of that reset was heard later as if nothing had happened."""
+    syn: str | None
+    """What became of a SYN without answer: 'unseen' at the server, 'unanswered' by it, 'answer lost' on the way back."""
+    seen: tuple[tuple[str, int], ...]
+    """(capture, frame) of what proves it."""
 
 
 class Session(NamedTuple):
@@ -186,6 +208,18 @@ class Session(NamedTuple):
     """TTL of the server's SYN/ACK (else of its first packet); tells how far away it is."""
     reset_ttl: int | None
     """TTL of the first RST; one from elsewhere has come another way."""
+    data_ttl: int | None
+    """TTL of the first data of the side in whose name the RST came; None when it sent none."""
+    reset_after_ms: float | None
+    """Last packet of the other side to the first RST, ms."""
+    server_packets: int
+    """Packets of the server among ``packets``."""
+    server_retransmits: int
+    """Packets of the server among ``retransmits``."""
+    stall: Stall | None
+    """Where it stood still at its end; None when all that was sent was taken."""
+    crossing: Crossing | None = None
+    """What captures at both of its ends show together; None where fewer than two hold it."""
     sni: str | None = None
     """TLS: the host name the client asked for."""
     tls_version: str | None = None

@@ -21,6 +21,25 @@ class Chunk(NamedTuple):
     """Octets of this side that went by, in order and unread, before ``lost``: no more than the listener had no use for."""
 
 
+class Stall(NamedTuple):
+    """Octets of one side that the other never took although they were sent again and again, or never came at all."""
+
+    side: Side
+    """Who sent them."""
+    at: At
+    """Where they were last sent, or where what came after them came without them."""
+    size: int
+    """Octets of the largest segment that was not taken; of the hole, where it was not seen."""
+    times: int
+    """How often it was seen; 0 when what follows it was seen and it was not."""
+    taken: int
+    """Octets of this side that were taken before."""
+    since: int
+    """When that began, ns UTC."""
+    heard: int
+    """When the other side was last heard, ns UTC."""
+
+
 class Connection:
     """One TCP connection; its counts are complete once it has ended."""
 
@@ -83,6 +102,16 @@ class Connection:
     """TTL of the server's SYN/ACK (else of its first packet), to know a middlebox's RST by."""
     reset_ttl: int | None = None
     """TTL of the first RST."""
+    data_ttl: int | None = None
+    """TTL of the first data of the side in whose name that RST came; None when it sent none."""
+    reset_after_ms: float | None = None
+    """Last packet of the other side to the first RST, ms."""
+    server_packets: int = 0
+    """Packets of the server among ``packets``."""
+    server_retransmits: int = 0
+    """Packets of the server among ``retransmits``."""
+    stall: Stall | None = None
+    """Where it stood still at its end; None when all that was sent was taken."""
 
     def __init__(  # noqa: PLR0917
         self,

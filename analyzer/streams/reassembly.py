@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.at import NS_PER_MS, At, Side
 from analyzer.capture.packets import ACK, FIN, PSH, SYN
-from analyzer.streams.connection import Chunk
+from analyzer.streams.connection import Chunk, Stall
 
 if TYPE_CHECKING:
     from analyzer.streams.tracking import Track
@@ -62,6 +62,7 @@ class Half:
 
     __slots__ = (
         "acked",
+        "again",
         "base",
         "fast",
         "fin",
@@ -77,6 +78,7 @@ class Half:
         "push",
         "quiet",
         "recent",
+        "repeats",
         "said_frame",
         "said_ts",
         "side",
@@ -86,6 +88,7 @@ class Half:
         "stash_bytes",
         "track",
         "ts",
+        "ttl",
     )
 
     peer: Half
@@ -114,6 +117,9 @@ class Half:
         self.passed = 0  # octets that went by unread
         self.fast = False  # nothing waits: in-order octets may be told without a second look
         self.quiet = False  # the same for empty acknowledgements
+        self.repeats = 0
+        self.again: tuple[int, int, int, At, int] | None = None  # position, largest size, times, last, since
+        self.ttl: int | None = None  # of the first data
 
     # -- where things are
 
@@ -195,6 +201,8 @@ class Half:
         if not self.firm and not self._first(position, end, flags):
             return True
         if end <= self.next:
+            if end > self.acked:
+                self._insist(position, end - position, at)
             # A keep-alive repeats the last octet (RFC 9293, section 3.8.4): no retransmission.
             return end == self.next and end - position == 1
         if not self.stash and position <= self.next:
@@ -206,6 +214,14 @@ class Half:
             piece = self._pop()
             self._give(piece.data, piece.cut, at)
         return new
+
+    def _insist(self, position: int, size: int, at: At) -> None:
+        """Note octets that are sent again because nobody took them."""
+        old = self.again
+        if old is None or old[0] < self.acked:
+            self.again = (position, size, 2, at, at.ts)
+        elif position <= old[0]:
+            self.again = (position, max(size, old[1]), old[2] + 1, at, old[4])
 
     def _first(self, position: int, end: int, flags: int) -> bool:
         """Begin in mid-stream with a segment; False when it is a keep-alive, whose octet was sent long ago."""
@@ -293,6 +309,20 @@ class Half:
                 self._give(b"", 0, at, lost)
             else:
                 return
+
+    def stall(self) -> Stall | None:
+        """Return what was sent and not taken to the end; asked before :meth:`finish`."""
+        base, again = self.base, self.again
+        if base is None or not self.firm or not self.peer.packets:
+            return None
+        taken = self.acked - base
+        if again is not None and again[0] >= self.acked:
+            return Stall(self.side, again[3], again[1], again[2], taken, again[4], self.peer.ts)
+        if self.stash and self.acked <= self.next:
+            first = self.stash[0]
+            hole = first.position - self.next
+            return Stall(self.side, first.at, hole, 0, taken, first.at.ts, self.peer.ts)
+        return None
 
     def finish(self, at: At) -> None:
         """Tell every hole: the connection, or the capture, is over."""

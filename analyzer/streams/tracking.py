@@ -21,7 +21,7 @@ Key = tuple[int, int, int, int]
 class Track:
     """One connection while it is being read."""
 
-    __slots__ = ("client", "closed", "connection", "duplicates", "keys", "listener", "repeats", "server", "settled_fin")
+    __slots__ = ("client", "closed", "connection", "duplicates", "keys", "listener", "server", "settled_fin")
 
     def __init__(self, connection: Connection, listener: Listener, keys: tuple[Key, Key]) -> None:
         self.connection = connection
@@ -35,7 +35,6 @@ class Track:
         self.closed = False
         self.settled_fin = False
         self.duplicates = 0
-        self.repeats = 0
 
     @property
     def last(self) -> At:
@@ -76,6 +75,8 @@ class Track:
             and peer.firm
             and not (cut or half.stash or peer.stash)
         ):
+            if size and half.ttl is None:
+                half.ttl = ttl
             self._in_order(half, octets[start : start + size], flags, at)
         elif flags & RST:
             self._reset(half, ttl, at)  # what an RST carries is a reason in words, not data (RFC 9293, section 3.5.2)
@@ -88,10 +89,11 @@ class Track:
             position = half.position(seq + (1 if flags & SYN else 0))
             if size or cut:
                 self._letter(half, "D")
+                half.ttl = half.ttl or ttl
                 old = not half.take(position, bytes(octets[start : start + size]), cut, at, flags)
             if flags & FIN:
                 old = self._fin(half, position + size + cut, at) and (old or not size + cut)
-            self.repeats += old
+            half.repeats += old
         smooth = not (half.stash or peer.stash) and half.acked - half.next <= 1 and peer.acked - peer.next <= 1
         if smooth:  # nothing waits and nothing is owed, which :meth:`Half.look` would find out in more steps
             half.since = peer.since = None
@@ -111,7 +113,7 @@ class Track:
             self._letter(half, "D")
             half.give(bytes(payload), at)
         if flags & FIN:
-            self.repeats += self._fin(half, half.next, at) and not size
+            half.repeats += self._fin(half, half.next, at) and not size
         elif not size:
             self._letter(half, "A")
 
@@ -177,6 +179,9 @@ class Track:
         self.closed = True
         if self.connection.reset_by is None:
             self.connection.reset_by, self.connection.reset_at, self.connection.reset_ttl = half.side, at, ttl
+            self.connection.data_ttl = half.ttl
+            if half.peer.packets:
+                self.connection.reset_after_ms = (at.ts - half.peer.ts) / NS_PER_MS
 
     def _settle(self, *, smooth: bool) -> None:
         """Open the short way for packets in order, or close it while there is a hole."""
@@ -190,6 +195,8 @@ class Track:
         """Complete the record and tell the listener."""
         connection, client, server = self.connection, self.client, self.server
         last = self.last
+        if client.again or server.again or client.stash or server.stash:
+            connection.stall = client.stall() or server.stall()
         client.finish(last)
         server.finish(last)
         connection.last_frame, connection.end = last
@@ -198,7 +205,8 @@ class Track:
         connection.packets = client.packets + server.packets
         said = [At(half.said_frame, half.said_ts) for half in (client, server) if half.said_frame]
         connection.said_at = max(said, default=None)
-        connection.retransmits, connection.duplicates = self.repeats, self.duplicates
+        connection.server_packets, connection.server_retransmits = server.packets, server.repeats
+        connection.retransmits, connection.duplicates = client.repeats + server.repeats, self.duplicates
         if connection.syn_at and connection.syn_ack_at:
             connection.handshake_ms = (connection.syn_ack_at.ts - connection.syn_at.ts) / NS_PER_MS
         # A SYN, and an RST behind it, need no answer; anything else was said to somebody.

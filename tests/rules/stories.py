@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from analyzer.at import Side
 from analyzer.rules import Finding, Known, Scene, judge
 from analyzer.sessions.session import Complaint, LoginOutcome, Outcome, Session
+from analyzer.streams import Stall
 from tests.records import full_house, login, place, refused, session
 
 A, B, D = "192.0.2.1", "192.0.2.2", "192.0.2.3"
@@ -81,6 +83,13 @@ def silent(n: int, at_s: float, **changes: object) -> Session:
     return session(f"C{n}", at_s=at_s, frame=100 * n, **(never | given | changes))
 
 
+def shut(n: int, at_s: float, **changes: object) -> Session:
+    """A connection that the server accepted and closed at once, without a word."""
+    return silent(
+        n, at_s, **({"lasts_s": 0.02, "fin_by": "server", "closed_by": "server", "outcome": Outcome.DROPPED} | changes)
+    )
+
+
 def ended(
     n: int, at_s: float, end_s: float, text: str | None = "Connection is closed. 12", **changes: object
 ) -> Session:
@@ -96,6 +105,16 @@ def cut(n: int, at_s: float, end_s: float, ttl: int, *, quiet_s: float = 10.0, *
         "reset_ttl": ttl, "said_at": place(100 * n + 18, end_s - quiet_s),
     }  # fmt: skip
     return ok(n, at_s, **(given | changes))
+
+
+def still(
+    n: int, at_s: float, *, size: int = 1400, times: int = 6, side: Side = Side.SERVER, **changes: object
+) -> Session:
+    """A session that stood still: a segment of this size was sent so often and never taken, for 20 of its 30 seconds."""
+    stall = Stall(
+        side, place(100 * n + 15, at_s + 25), size, times, 120, place(1, at_s + 10).ts, place(1, at_s + 30).ts
+    )
+    return ok(n, at_s, **({"stall": stall, "lasts_s": 30.0} | changes))
 
 
 def begun(n: int, at_s: float, **changes: object) -> Session:
@@ -193,6 +212,20 @@ CASES: dict[str, tuple[str, Callable[[], Story], Callable[[], Story]]] = {
         "another TTL",
         lambda: (begun(1, 0), cut(2, 1, 30, 254), cut(3, 2, 33, 254)),
         lambda: (begun(1, 0), cut(2, 1, 30, 126), cut(3, 2, 33, 126)),
+    ),
+    "network_loss": (
+        "sent again",
+        lambda: (
+            still(1, 0, size=30, retransmits=9),
+            still(2, 40, size=40, retransmits=9),
+            ok(3, 80, retransmits=9, packets=60),
+        ),
+        lambda: (still(1, 0, size=30, retransmits=6), *(ok(n, 40.0 * n, packets=900) for n in range(2, 9))),
+    ),
+    "network_stall": (
+        "large only",
+        lambda: (still(1, 0), still(2, 40), ok(3, 80)),
+        lambda: (still(1, 0), still(2, 40), still(3, 80, size=30)),
     ),
     "per_ip_connection_limit": ("plateau of one address", _per_address, _full_at_greeting),
     "per_user_connection_limit": (

@@ -14,7 +14,7 @@ from tests.rules.stories import CASES, findings
 
 RULES = load_rules()
 HEADINGS = ("Looks for", "Why", "What would refute it", "Evidence", "Sources")
-KINDS = {"login", "greeting", "mailbox", "connect", "silence", "ending", "reset", "sealed", "tls"}
+KINDS = {"login", "greeting", "mailbox", "connect", "silence", "ending", "reset", "sealed", "tls", "stall"}
 each = pytest.mark.parametrize("rule", RULES, ids=lambda r: r.cause)
 
 

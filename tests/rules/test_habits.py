@@ -9,7 +9,7 @@ from analyzer import remedies
 from analyzer.rules import CLAIMS, Finding, Habit, Scene, Verdict, habit, load_habits, load_rules, page_of, warn
 from analyzer.rules.narrate import NAMES
 from analyzer.rules.signatures import CAUSES
-from analyzer.sessions.session import Session
+from analyzer.sessions.session import LoginOutcome, Session
 from tests.records import full_house, login, one_pc, place, result, session
 from tests.rules.stories import A, B, findings, no, ok, unanswered
 
@@ -34,6 +34,18 @@ def _lossy(again: int, packets: int, sessions: int = 4, **changes: object) -> St
     return tuple(_spoke(n, retransmits=again, packets=packets, **changes) for n in range(1, sessions + 1))
 
 
+def _greeted(*after_ms: float, **changes: object) -> Story:
+    return tuple(_spoke(n, greeting_ms=float(ms), **changes) for n, ms in enumerate(after_ms, start=1))
+
+
+def _held_back(*took_s: float, ok_s: float = 0.08) -> Story:
+    said = [
+        login(f"C{n}", at_s=20.0 * n, took_s=s, outcome=LoginOutcome.REFUSED) for n, s in enumerate(took_s, start=1)
+    ]
+    fine = _spoke(9, logins=(login("C9", at_s=200.0, took_s=ok_s),))
+    return (*(no(n, 20.0 * n - 0.1, logins=(x,)) for n, x in enumerate(said, start=1)), fine)
+
+
 def _storm(times: int, pause_s: float, **changes: object) -> Story:
     return tuple(no(n, n * pause_s, **changes) for n in range(times))
 
@@ -56,6 +68,9 @@ TOLD: dict[str, tuple[str, Callable[[], Story]]] = {
         "missing-logout",
         lambda: (ok(1, 0), ok(2, 1), ok(3, 2, reset_by="client", fin_by=None), _spoke(4)),
     ),
+    "the server greets after 5.1 s, each time the same": ("late-greeting", lambda: _greeted(5000, 5100, 4900)),
+    "3 of 5 greetings came late, up to 9.6 s": ("late-greeting", lambda: _greeted(2, 3100, 9600, 5000, 700)),
+    "refusals are held back for 5.0 s each: a brake on guessing": ("tarpit", lambda: _held_back(5.0, 5.1, 5.02)),
     "20 of 400 packets were sent again: the network loses some": ("network-loss", lambda: _lossy(5, 100)),
     "192.0.2.1 tried 21 times without a pause": ("retry-storm", lambda: _storm(21, 0.9, client=A)),
     "2 clients tried 50 times without a pause": (
@@ -65,6 +80,14 @@ TOLD: dict[str, tuple[str, Callable[[], Story]]] = {
 }
 """Title -> the habit, and a scene that shows it and no other."""
 NOT_TOLD: dict[str, Callable[[], Story]] = {
+    "greetings in time": lambda: _greeted(2, 3, 900, 2900),
+    "two late greetings": lambda: _greeted(5000, 5000),
+    "most greetings in time": lambda: _greeted(5000, 5000, 5000, 2, 3, 4, 5),
+    "greetings late by loss": lambda: _greeted(5000, 5000, 5000, retransmits=2),
+    "refusals after delays of all kinds": lambda: _held_back(1.0, 5.0, 2.5),
+    "refusals at once": lambda: _held_back(0.5, 0.5, 0.5),
+    "acceptances as late as refusals": lambda: _held_back(5.0, 5.0, 5.0, ok_s=5.0),
+    "two refusals held back": lambda: _held_back(5.0, 5.0),
     "nothing at all": tuple,
     "a password inside TLS": lambda: (_spoke(1, secret=b"s", tls="implicit"), _spoke(2, secret=b"s", tls="starttls")),
     "a token, which expires": lambda: (

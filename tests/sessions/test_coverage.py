@@ -2,9 +2,12 @@
 
 import pytest
 
+from analyzer.at import At, Side
+from analyzer.capture.mislabelled import WARNING as REPAIRED
 from analyzer.capture.packets import Facts, Stopped
 from analyzer.sessions.coverage import Quality, capture_seen, unread
 from analyzer.sessions.session import Session
+from analyzer.streams import Stall
 from tests.records import session
 
 CUT = Stopped(77, 4000, "the file ends inside a packet")
@@ -29,13 +32,25 @@ GRADES = {
     "one of five with a gap": (facts(), many(4) + many(1, missed_bytes=9), "B", 1),
     "half with gaps": (facts(), many(2) + many(2, missed_bytes=9), "C", 1),
     "gaps explained by the snap length": (facts(snapped=9), many(2) + many(2, missed_bytes=9), "B", 1),
-    "one direction only": (facts(), many(1, one_sided=True), "C", 1),
+    "one direction only": (facts(), many(1, one_sided=True), "D", 1),
+    "one direction only, of every third": (facts(), many(2) + many(1, one_sided=True), "C", 1),
+    "one direction only, of every tenth": (facts(), many(9) + many(1, one_sided=True), "B", 1),
+    "octets that never came are no gap of the capture": (
+        facts(),
+        many(4, missed_bytes=1400, stall=Stall(Side.SERVER, At(9, 1), 1400, 0, 90, 1, 2)),
+        "A",
+        0,
+    ),
+    "a packet list": (facts(format="packet list (text)"), many(4), "B", 1),
+    "bare IP marked as Ethernet costs nothing": (facts(warnings=[REPAIRED]), many(4), "A", 1),
+    "the clock jumps": (facts(), [session("C1", at_s=90.0), session("C2", at_s=9.0), session("C3", at_s=95.0)], "B", 1),
+    "packets that trade places are no jump": (facts(), [session("C1", at_s=9.9), session("C2", at_s=9.0)], "A", 0),
     "began before the capture": (facts(), many(1, syn_at=None), "B", 1),
     "mirrored copies cost nothing": (facts(), many(1, duplicates=9), "A", 1),
     "all encrypted": (facts(), many(2, tls="implicit"), "C", 1),
     "all decrypted": (facts(), many(2, tls="implicit", decrypted=True), "A", 0),
     "some encrypted": (facts(), many(2, tls="implicit") + many(1), "A", 1),
-    "everything at once": (facts(stopped=CUT, snapped=1), many(1, one_sided=True, syn_at=None), "D", 4),
+    "everything at once": (facts(stopped=CUT, snapped=1), many(1, one_sided=True, syn_at=None), "E", 4),
     "no mail": (facts(), [], "F", 1),
     "silent connections count for no gap": (facts(), many(1, client_bytes=0, server_bytes=0, syn_at=None), "A", 0),
 }

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.rule import Question, Rule, filter_of, frame_filter, frames, words
+from analyzer.rules.scene import shut_out
 from analyzer.sessions.concurrency import spans, steps
 
 CAUSE = "server_connection_limit"
@@ -39,6 +40,9 @@ def check(question: Question) -> Iterator[Evidence]:
         return
     if dispute.kind != "greeting" or dispute.signature.explicit:
         return
+    if any(shut_out(r.session) for r in dispute.refusals):
+        text = "accepted and closed without a word, as some servers do when every worker is taken"
+        yield Evidence(text, refs, 4.0, filter=shown, kind="silence")
     stands = question.crowd
     if stands.passed_by:
         yield Evidence("other addresses were welcomed meanwhile", refs, -20.0, filter=shown, kind="others-welcome")

@@ -7,7 +7,7 @@ Why
 What would refute it
     Answers at once to others at the same time.
 Evidence
-    silence, late answers.
+    silence, late answers, late greetings; and against: answers at once to others, not even acknowledged.
 Sources
     Dovecot auth_failure_delay; Microsoft: Set-ImapSettings PreAuthenticatedConnectionTimeout.
 """
@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.rules.finding import Evidence, FrameRef
-from analyzer.rules.rule import Question, Rule, filter_of, frame_filter, frames
+from analyzer.rules.rule import FRAMES_SHOWN, Question, Rule, filter_of, frame_filter, frames
+from analyzer.rules.scene import STALL_TIMES
 from analyzer.sessions.session import LoginOutcome
 
 CAUSE = "server_slow"
@@ -29,6 +30,11 @@ def check(question: Question) -> Iterator[Evidence]:
     """Testify for or against a slow server."""
     dispute = question.dispute
     yield Evidence("no answer came for seconds", frames(dispute), 4.0, filter=frame_filter(dispute), kind="silence")
+    unheard = [r for r in dispute.refusals if (s := r.session.stall) is not None and s.times >= STALL_TIMES]
+    if len(unheard) * 2 > len(dispute.refusals):
+        refs = tuple(r.ref for r in unheard)[:FRAMES_SHOWN]
+        text = f"in {len(unheard)} of {len(dispute.refusals)} the server did not even acknowledge what the client sent"
+        yield Evidence(text, refs, -8.0, filter=filter_of(refs), kind="unheard", source="RFC 9293, section 3.8.1")
     there = dispute.scene.on(dispute.server)
     accepted = [x for s in there for x in s.logins if x.outcome is LoginOutcome.ACCEPTED and x.auth_ms is not None]
     late = [x for x in accepted if (x.auth_ms or 0.0) >= LATE_MS]

@@ -1,13 +1,13 @@
 """Back end or service trouble: the server cannot serve anybody, whoever asks.
 
 Looks for
-    Words that say so; every account refused at the same time; logins that work again for all at once.
+    Words that say so; every account refused at the same time; connections accepted and closed at once without a word.
 Why
     A front end that cannot reach its directory or its store refuses good credentials, with the words of bad ones.
 What would refute it
     Other accounts, or other hosts of the same account, accepted during the refusals.
 Evidence
-    words, all accounts; and against: others fine.
+    words, all accounts, without a word, all clients; and against: others fine.
 Sources
     RFC 5530, section 3 (UNAVAILABLE, SERVERBUG); Microsoft KB 980049.
 """
@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from analyzer.rules.finding import Evidence
+from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.place import Place
-from analyzer.rules.rule import Question, Rule, shown_by, words
+from analyzer.rules.rule import FRAMES_SHOWN, Question, Rule, filter_of, frame_filter, frames, shown_by, words
+from analyzer.rules.scene import Dispute, shut_out
 
 CAUSE = "server_unavailable"
 SLOW_MS = 8000.0
@@ -40,6 +41,9 @@ def check(question: Question) -> Iterator[Evidence]:
     yield from words(question, CAUSE)
     dispute = question.dispute
     if dispute.signature.explicit:
+        return
+    if dispute.kind == "greeting":
+        yield from _without_a_word(dispute)
         return
     scene, place = dispute.scene, dispute.scene.place(dispute.server)
     first, last = dispute.first, dispute.last
@@ -77,6 +81,25 @@ def _everybody(question: Question, place: Place) -> Iterator[Evidence]:
         text = f"{number} were refused in the same time and none accepted"
         shown = place.unexplained.logins[begin : begin + 5]
         yield shown_by(text, 8.0 if accepted_before else 4.0, "all-accounts", shown)
+
+
+def _without_a_word(dispute: Dispute) -> Iterator[Evidence]:
+    """Testify from connections that were accepted and closed at once without a greeting."""
+    mute = [r for r in dispute.refusals if shut_out(r.session)]
+    if not mute:
+        return
+    refs, shown = frames(dispute), frame_filter(dispute)
+    text = f"{len(mute)} connection(s) were accepted and closed at once without a greeting, as a service in maintenance does"
+    yield Evidence(text, refs, 4.0, filter=shown, kind="without-a-word", source="RFC 9051, section 3")
+    there = dispute.scene.on(dispute.server)
+    meanwhile = [s for s in there if s.greeting_at is not None and dispute.first <= s.greeting_at.ts <= dispute.last]
+    if meanwhile:
+        met = tuple(FrameRef(s.capture, s.first_frame) for s in meanwhile)[:FRAMES_SHOWN]
+        text = f"{len(meanwhile)} other connection(s) were greeted meanwhile"
+        yield Evidence(text, met, -10.0, filter=filter_of(met), kind="others-fine")
+    elif len(dispute.clients) > 1:
+        text = f"nobody was greeted meanwhile: {len(dispute.clients)} clients tried"
+        yield Evidence(text, refs, 5.0, filter=shown, kind="all-clients")
 
 
 def _slow(question: Question, place: Place) -> Iterator[Evidence]:

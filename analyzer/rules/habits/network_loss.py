@@ -7,7 +7,7 @@ Why
 What would refute it
     Few retransmissions; or a few connections only, whose client sends keep-alives that look like them.
 Evidence
-    Packets sent again, against all packets.
+    Packets sent again, against all packets; with captures at both ends, packets that left one and never came to the other.
 Sources
     RFC 9293, section 3.8.1; RFC 6298.
 """
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from analyzer.rules.finding import FrameRef, Verdict
 from analyzer.rules.habit import Habit, Sight
 from analyzer.rules.scene import Scene
+from analyzer.sessions.session import Session
 
 SHARE = 0.02
 """Retransmissions by packets from which on people feel it; a healthy network stays well below one in a hundred."""
@@ -31,21 +32,30 @@ SEVERAL = 3
 def check(scene: Scene) -> Iterator[Sight]:
     """Yield one sight per server the way to which loses packets."""
     for server, place in scene.places.items():
-        if sum([s.retransmits for s in place.sessions]) < MANY:
+        if sum([s.retransmits for s in place.sessions]) < MANY and not any(s.crossing for s in place.sessions):
             continue
         there = [s for s in place.sessions if s.established_at is not None or s.opened_before]
         again, packets = sum(s.retransmits for s in there), sum(s.packets for s in there)
-        lossy = [s for s in there if s.retransmits]
-        if again < MANY or again < SHARE * packets or len(lossy) < SEVERAL:
+        gone = sum(_gone(s) for s in there)
+        proved = gone >= MANY and gone >= SHARE * packets
+        lossy = [s for s in there if s.retransmits or _gone(s)]
+        if (not proved and (again < MANY or again < SHARE * packets)) or len(lossy) < SEVERAL:
             continue
         yield Sight(
-            title=f"{again} of {packets} packets were sent again: the network loses some",
+            title=f"{gone} packets left one end and never came to the other"
+            if proved
+            else f"{again} of {packets} packets were sent again: the network loses some",
             meaning="That makes logins slow; it does not get them refused.",
             server=server,
             sessions=lossy,
             frames=[FrameRef(s.capture, s.first_frame) for s in lossy],
-            verdict=Verdict.LIKELY,
+            verdict=Verdict.CONFIRMED if proved else Verdict.LIKELY,
         )
+
+
+def _gone(s: Session) -> int:
+    """Return how many packets left one end of a connection and never came to the other."""
+    return 0 if s.crossing is None else s.crossing.lost_up + s.crossing.lost_down
 
 
 HABIT = Habit(
