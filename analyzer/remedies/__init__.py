@@ -11,7 +11,6 @@ Nothing here is ever run.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -147,7 +146,7 @@ def _said(remedy: Remedy, say: Say) -> Remedy:
     texts = {key: say(getattr(remedy, key)) for key in ("title", "risk")}
     blocks = {key: "\n".join(_line(x, say) for x in getattr(remedy, key).splitlines()) for key in _IN_COMMANDS}
     lists = {key: tuple(say(x) for x in getattr(remedy, key)) for key in ("steps", "avoid", "notes")}
-    return dataclasses.replace(remedy, **texts, **blocks, **lists)  # type: ignore[arg-type]  # the record's own keys
+    return remedy._replace(**texts, **blocks, **lists)  # type: ignore[arg-type]  # the record's own keys
 
 
 def _line(line: str, say: Say) -> str:
@@ -180,4 +179,4 @@ def _filled(remedy: Remedy, capacity: Capacity | None, facts: Mapping[str, float
 
     texts = {key: put(getattr(remedy, key)) for key in TEXTS}
     lists = {key: tuple(put(x) for x in getattr(remedy, key)) for key in LISTS}
-    return dataclasses.replace(remedy, **texts, **lists, capacity=capacity)  # type: ignore[arg-type]  # as in _said
+    return remedy._replace(**texts, **lists, capacity=capacity)  # type: ignore[arg-type]  # as in _said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
@@ -17,8 +16,7 @@ RESERVE_PERCENT = 25
 """On top of what is needed: half-open sessions of a crashed PC keep their place until the server's time-out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(NamedTuple):
     """What a number of agents needs of a per-user connection limit."""
 
     agents: int

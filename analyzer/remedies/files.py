@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,8 +42,7 @@ class Head(NamedTuple):
     """The entry, as TOML."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry: the remedy as it holds for every version, and what some versions have otherwise."""
 
     remedy: Remedy
@@ -145,7 +143,7 @@ def _changed(remedy: Remedy, variant: Mapping[str, object]) -> Remedy:
     changed |= {key: _texts(value) for key, value in variant.items() if key in LISTS}
     for key in ("notes", "avoid"):
         changed[key] = getattr(remedy, key) + changed.get(key, ())
-    return replace(remedy, **changed)
+    return remedy._replace(**changed)
 
 
 def _variants(raw: Mapping[str, object]) -> list[Mapping[str, object]]:

@@ -8,7 +8,6 @@ the same octets.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,7 +60,7 @@ def document(result: Result) -> dict[str, Any]:
         "conclusion": result.conclusion._asdict(),
         "remedies": [_remedy(x) for x in result.remedies],
         "known": list(result.known),
-        "what_if": None if result.what_if is None else [asdict(x) for x in result.what_if],
+        "what_if": None if result.what_if is None else [x._asdict() for x in result.what_if],
     }
 
 

@@ -34,8 +34,7 @@ USUAL_S = 600.0
 """Seconds a session is taken to last when the capture shows none: long, so that N is rather too high."""
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
+class WhatIf(NamedTuple):
     """What a limit of N would have made of one account's refusals."""
 
     account: str | None
