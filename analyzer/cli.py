@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -149,7 +150,7 @@ def report(
     analysis = _read(captures, known, ports, engine, hashed=told)
     result = analysis.result
     if what_if:
-        result = result.with_what_if(analysis.what_if(limit=what_if))
+        result = replace(result, what_if=analysis.what_if(limit=what_if))
     if output:
         from analyzer.report import save
 

@@ -80,10 +80,6 @@ class Result:
         """Return the same result with these findings."""
         return replace(self, findings=findings, remedies=remedies)
 
-    def with_what_if(self, answers: tuple[WhatIf, ...]) -> Result:
-        """Return the same result with the answers to what another limit would have done."""
-        return replace(self, what_if=answers)
-
     def _nothing(self) -> Conclusion:
         mail = [x for x in self.sessions if x.outcome is not Outcome.UNSEEN]
         if mail and all(x.outcome is Outcome.OPAQUE for x in mail):
