@@ -18,7 +18,7 @@ def sentences(answers: Iterable[WhatIf]) -> list[str]:
 def _lines(x: WhatIf) -> Iterator[str]:
     who = f"account {x.account} on {x.server}" if x.account else f"server {x.server}"
     if not x.whole:
-        yield f"{who}: taken at one client; how many sessions others held is not in the capture, so no limit can be named"
+        yield f"{who}: taken at one client, or partly encrypted; how many sessions others held is not in the capture, so no limit can be named"
         return
     yield f"{who}, a limit of {x.limit}: {x.spared} of {x.refused} refusals spared"
     if x.lost:

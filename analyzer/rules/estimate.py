@@ -1,7 +1,8 @@
 """The height of a limit, as far as the capture bounds it: an acceptance lies below it, a refusal does not.
 
 With ``a`` sessions open the next one was let in, so the limit is at least ``a + 1``; with ``r`` open one was refused, so it
-is at most ``r``. From one client's capture only the first holds: how many others were open is not in it.
+is at most ``r``. From one client's capture only the first holds: how many others were open is not in it; nor is it where
+some sessions are encrypted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from analyzer.rules.ledger import Ledger
 from analyzer.rules.plateau import Standing
 from analyzer.rules.scene import Dispute
 from analyzer.sessions.defaults import SCOPES, defaults
+from analyzer.sessions.session import Outcome
 
 
 class Estimate(NamedTuple):
@@ -38,12 +40,14 @@ def limit_facts(dispute: Dispute, book: Ledger | None, cause: str) -> Mapping[st
 def estimate(dispute: Dispute, book: Ledger | None, cause: str) -> Estimate:
     """Bound the height of the limit that ``cause`` names."""
     told = dispute.told_limit or (dispute.scene.known.limit if book is not None else None)
-    low, high = (told, told) if told else _bounds(_standings(dispute, book, cause), wide=_wide(dispute))
+    low, high = (told, told) if told else _bounds(_standings(dispute, book, cause), whole=_whole(dispute))
     return Estimate(low, high, _known(dispute, cause, low, high))
 
 
-def _wide(dispute: Dispute) -> bool:
-    return dispute.scene.is_wide(dispute.server)
+def _whole(dispute: Dispute) -> bool:
+    """Tell whether the sessions that count are in the capture and can be read: those of one client, or encrypted, are not."""
+    hidden = any(s.outcome is Outcome.OPAQUE for s in dispute.scene.on(dispute.server))
+    return dispute.scene.is_wide(dispute.server) and not hidden
 
 
 def _standings(dispute: Dispute, book: Ledger | None, cause: str) -> list[Standing]:
@@ -58,11 +62,11 @@ def _standings(dispute: Dispute, book: Ledger | None, cause: str) -> list[Standi
     return list(stands.by_client.values()) if each else [stands.total]
 
 
-def _bounds(standings: Iterable[Standing], *, wide: bool) -> tuple[int | None, int | None]:
+def _bounds(standings: Iterable[Standing], *, whole: bool) -> tuple[int | None, int | None]:
     told = list(standings)
     low = max((x.most_accepted + 1 for x in told if x.most_accepted is not None), default=None)
     high = min((x.least_refused + x.unsure for x in told if x.least_refused is not None), default=None)
-    if not wide or (low is not None and high is not None and high < low):
+    if not whole or (low is not None and high is not None and high < low):
         return low, None  # some sessions are not in the capture, or refusals had another reason
     return low, high or None
 

@@ -23,7 +23,7 @@ from analyzer.rules.finding import CLAIMS, Finding, Verdict
 from analyzer.rules.ledger import decided_ts, ledger
 from analyzer.rules.scene import Dispute, Scene, login_disputes
 from analyzer.sessions.concurrency import account_of
-from analyzer.sessions.session import Session
+from analyzer.sessions.session import Outcome, Session
 
 CAUSE = "per_user_connection_limit"
 ACCOUNT_AND_ADDRESS = "user+IP"
@@ -55,7 +55,7 @@ class WhatIf(NamedTuple):
     at_least: bool
     """Most sessions were still open when the capture ended: they last longer than that."""
     whole: bool
-    """The sessions that count are in the capture; else it was taken at one client, and others' sessions are missing."""
+    """The sessions that count are in the capture; else it was taken at one client, or some sessions are encrypted."""
     per_address: bool
     """The server counts per account and client address."""
 
@@ -190,9 +190,13 @@ def _replayed(dispute: Dispute, limit: int) -> WhatIf:
         enough=max(run.most for run in free),
         session_s=round(session_ns / NS_PER_S, 1),
         at_least=at_least,
-        whole=per_address or dispute.scene.is_wide(dispute.server),
+        whole=(per_address or dispute.scene.is_wide(dispute.server)) and not _hidden(dispute),
         per_address=per_address,
     )
+
+
+def _hidden(dispute: Dispute) -> bool:
+    return any(s.outcome is Outcome.OPAQUE for s in dispute.scene.on(dispute.server))
 
 
 def _held(dispute: Dispute) -> Iterator[Session]:

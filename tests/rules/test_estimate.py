@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from analyzer.rules import Finding, Known, Scene, judge
-from analyzer.sessions.session import Session
-from tests.records import full_house, one_pc
+from analyzer.sessions.session import Outcome, Session
+from tests.records import full_house, one_pc, session
 from tests.rules.stories import A, B, bye, complaint, no, ok, told
 
 
@@ -35,6 +35,14 @@ def test_one_pc_sets_no_upper_bound() -> None:
     found = [f for f in judge(Scene(tuple(story))) if f.facts.get("limit_low")]
     assert all("limit_high" not in f.facts and "known_default" not in f.facts for f in found)
     assert bounds(first(one_pc(), "per_user_connection_limit")) == (None, None)
+
+
+def test_encrypted_sessions_take_the_upper_bound_away() -> None:
+    veiled = session(
+        "C900", client="10.4.4.77", capture="exchange.pcap", logins=(), outcome=Outcome.OPAQUE, tls="implicit"
+    )
+    low, high = bounds(first([*full_house(limit=16), veiled], "per_user_connection_limit"))
+    assert (low, high) == (16, None)
 
 
 def test_refusals_lower_than_an_acceptance_bound_nothing() -> None:
