@@ -169,7 +169,7 @@ def accounts(
 
 @app.command()
 def dialogue(
-    capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="One capture file.")],
+    captures: Captures,
     session: Annotated[str, typer.Option("--session", metavar="UID", help="Which session, such as C3.")],
     ports: Ports = None,
     engine: Reader = Engine.OWN,
@@ -178,7 +178,8 @@ def dialogue(
     from analyzer.analysis import read
     from analyzer.report.terminal import console_for, lines
 
-    analysis = read(capture, ports=ports or (), engine=engine.value)
+    paths = (_standard_input() if str(x) == "-" else x for x in captures)
+    analysis = read(*paths, ports=ports or (), engine=engine.value, hashed=False)
     said = [str(x) for x in analysis.dialogue(session)]
     if sys.stdout.isatty():
         lines(said, console_for())
@@ -388,14 +389,14 @@ def _standard_input() -> Path:
     import shutil
     import tempfile
 
-    from analyzer.capture.spool import save
+    from analyzer.capture.spool import STANDARD_INPUT, save
 
     if sys.stdin.isatty():
         _stop("Nothing comes from standard input.", "dumpcap -w - | mailscope -", USAGE)
     folder = Path(tempfile.mkdtemp(prefix="mailscope-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    save(sys.stdin.buffer, folder / "stdin")
-    return folder / "stdin"
+    save(sys.stdin.buffer, folder / STANDARD_INPUT)
+    return folder / STANDARD_INPUT
 
 
 def _print_result(result: Result, style: Style) -> None:

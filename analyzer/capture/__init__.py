@@ -25,6 +25,7 @@ __all__ = [
     "MAIL_PORTS",
     "PSH",
     "RST",
+    "SNIFF_BYTES",
     "SYN",
     "Capture",
     "Facts",
@@ -34,6 +35,7 @@ __all__ = [
     "Unreachable",
     "captures",
     "file_of",
+    "is_chaff",
     "open_capture",
 ]
 
@@ -63,12 +65,18 @@ def open_capture(
 
 
 def captures(
-    path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "own"
+    path: str | Path,
+    *,
+    ports: frozenset[int] = MAIL_PORTS,
+    any_port: bool = True,
+    engine: str = "own",
+    followed: set[bytes] | None = None,
 ) -> Iterator[Capture | CaptureError]:
     """Yield every capture of a file: itself, or those in an archive, named 'archive.zip!/member.pcap'.
 
     Such a name may be given too, for the one member. Each must be read before the next is asked for. A member that cannot be read comes as its error, whose ``path`` names
-    it; text that lists no packets and the like are passed over. Raises as :func:`open_capture` does when there is none.
+    it; text that lists no packets and the like are passed over. ``followed`` are connections on other ports known to be
+    mail from captures read before, which go on; those of this file are added. Raises as :func:`open_capture` does when there is none.
     """
     member = member_of(Path(path))
     path = file_of(Path(path))
@@ -81,7 +89,10 @@ def captures(
     if engine != "own":
         raise ValueError(f"no engine {engine!r}: it is 'own' or 'tshark'")
     try:
-        yield from _all(path, member, ports, any_port=any_port)
+        for found in _all(path, member, ports, any_port=any_port):
+            if followed is not None and isinstance(found, _OwnCapture):
+                found.follow(followed)
+            yield found
     except OSError as failure:
         raise _unreadable(path, failure) from failure
 
@@ -93,6 +104,10 @@ class _OwnCapture:
         self.name, self.facts = name, walk.facts
         self._data, self._damage = content.data, content.damage
         self._container, self._walk = container, walk
+
+    def follow(self, connections: set[bytes]) -> None:
+        """Take connections on other ports for mail, and add those found."""
+        self._walk.selection.followed = connections
 
     def windows(self) -> Iterator[Packets]:
         """Yield the mail packets window by window; the facts are complete once the last one is out."""

@@ -24,6 +24,9 @@ MEMORY_LIMIT_BYTES = 64 << 20
 MEMBERS_LIMIT = 2000
 """Members of archives in one file: a ring buffer of a long night has some hundred."""
 
+STANDARD_INPUT = "stdin"
+"""What came from standard input is called; '-' is how to ask for it."""
+
 STEP_BYTES = 1 << 20
 """Octets taken at a time."""
 

@@ -61,6 +61,9 @@ class CaptureRow(_Model):
     stopped: Stop | None
     quality: Grade
     warnings: list[str]
+    series: list[str] = Field(
+        description="files read as one capture with this one, in order; empty when it stands alone"
+    )
 
 
 class SessionRow(_Model):
@@ -91,6 +94,7 @@ class SessionRow(_Model):
     server_bytes: Count
     missed_bytes: Count
     retransmits: Count
+    last_capture: str | None = Field(description="file of the last frame, where that is another one of a series")
 
 
 class LoginRow(_Model):
@@ -110,6 +114,7 @@ class LoginRow(_Model):
     code: str | None
     text: str | None
     auth_ms: float | None
+    decided_capture: str | None = Field(description="file of the deciding frame, where that is another one of a series")
 
 
 class AccountRow(_Model):

@@ -81,6 +81,7 @@ def _capture(seen: CaptureSeen) -> dict[str, Any]:
         "stopped": None if stopped is None else stopped._asdict(),
         "quality": {"grade": seen.quality.grade, "reasons": list(seen.quality.reasons)},
         "warnings": list(seen.warnings),
+        "series": list(seen.series),
     }
 
 
@@ -119,6 +120,7 @@ def session_row(session: Session, digits: int = MICROSECONDS) -> dict[str, Any]:
         "last_verb": session.last_verb,
         "bye": session.bye,
         "complaints": len(session.complaints) + session.complaints_more,
+        "last_capture": session.last_capture,
     }
 
 
@@ -142,6 +144,7 @@ def login_row(login: Login, digits: int = MICROSECONDS) -> dict[str, Any]:
         "client": login.client,
         "server": login.server,
         "mailbox": login.mailbox,
+        "decided_capture": login.decided_capture,
     }
 
 

@@ -40,6 +40,8 @@ class CaptureSeen:
     stopped: Stopped | None
     quality: Quality
     warnings: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    """Names of the files that were read as one capture, itself among them, in order; none when it stands alone."""
 
     @property
     def unread(self) -> bool:
@@ -73,6 +75,11 @@ def unread(name: str, state: str, reason: str, sha256: str | None = None, hint: 
     """Describe an input that could not be read at all; the hint says what to do now."""
     quality = Quality("F", (reason, hint) if hint else (reason,))
     return CaptureSeen(name, sha256, None, (), 0, None, None, 6, state, None, quality)
+
+
+def worse(quality: Quality, reason: str) -> Quality:
+    """Take one grade off for a reason."""
+    return Quality(_GRADES[min(_GRADES.index(quality.grade) + 1, len(_GRADES) - 1)], (*quality.reasons, reason))
 
 
 def _quality(facts: Facts, sessions: Sequence[Session]) -> Quality:

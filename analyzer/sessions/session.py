@@ -88,6 +88,8 @@ class Login:
     server_port: int
     server_name: str | None = None
     """What the server called itself in an NTLM challenge."""
+    decided_capture: str | None = None
+    """File of the deciding reply, where that is another one of a series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,8 @@ class Session:
     """TTL of the server's SYN/ACK (else of its first packet); tells how far away it is."""
     reset_ttl: int | None
     """TTL of the first RST; one from elsewhere has come another way."""
+    last_capture: str | None = None
+    """File of the last packet, where that is another one of a series."""
 
     @property
     def login(self) -> Login | None:
