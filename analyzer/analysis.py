@@ -102,13 +102,14 @@ def _read_file(
 ) -> Iterator[tuple[CaptureSeen, list[Session]]]:
     """Read every capture of a file: itself, or the members of an archive."""
     digest: str | None = None
-    for capture in captures(path, ports=ports, engine=engine, followed=followed):
-        digest = digest or (sha256(path) if hashed else None)
+    for capture in captures(path, ports=ports, engine=engine, followed=followed, hashed=hashed):
         if isinstance(capture, CaptureError):
             yield _unreadable(path, capture), []
         else:
             sessions = _sessions(capture, ports, None)
-            yield capture_seen(capture.name, digest, capture.facts, sessions), sessions
+            if hashed and capture.facts.sha256 is None:
+                digest = digest or sha256(path)
+            yield capture_seen(capture.name, capture.facts.sha256 or digest, capture.facts, sessions), sessions
 
 
 def _sessions(capture: Capture, ports: frozenset[int], tap: dict[str, list[Event]] | None) -> list[Session]:
@@ -126,10 +127,11 @@ def _sessions(capture: Capture, ports: frozenset[int], tap: dict[str, list[Event
 
 def _unreadable(path: Path, error: CaptureError) -> CaptureSeen:
     before, _, member = str(error.path).partition(str(path))
-    name = clean((path.name or str(path)) + member * (not before))  # with the member, if it was one
+    inside = member * (not before)
+    name = clean((path.name or str(path)) + inside)  # with the member, if it was one
     try:
         empty = path.stat().st_size == 0
-        digest = sha256(path)
+        digest = error.sha256 if inside else sha256(path)
     except OSError:
         return unread(name, "error", str(error), hint=error.hint)
     return unread(name, "empty" if empty else _state(error), str(error), digest, error.hint)

@@ -32,6 +32,8 @@ class CaptureError(AnalyzerError):
         super().__init__(message, hint=hint)
         self.path = Path(path)
         self.offset = offset
+        self.sha256: str | None = None
+        """Of a member of an archive, where its octets could be had."""
 
 
 class UnknownFormat(CaptureError):

@@ -71,12 +71,14 @@ def captures(
     any_port: bool = True,
     engine: str = "own",
     followed: set[bytes] | None = None,
+    hashed: bool = False,
 ) -> Iterator[Capture | CaptureError]:
     """Yield every capture of a file: itself, or those in an archive, named 'archive.zip!/member.pcap'.
 
     Such a name may be given too, for the one member. Each must be read before the next is asked for. A member that cannot be read comes as its error, whose ``path`` names
     it; text that lists no packets and the like are passed over. ``followed`` are connections on other ports known to be
-    mail from captures read before, which go on; those of this file are added. Raises as :func:`open_capture` does when there is none.
+    mail from captures read before, which go on; those of this file are added. ``hashed``: with the SHA-256 of each member
+    of an archive in its facts. Raises as :func:`open_capture` does when there is none.
     """
     member = member_of(Path(path))
     path = file_of(Path(path))
@@ -89,7 +91,7 @@ def captures(
     if engine != "own":
         raise ValueError(f"no engine {engine!r}: it is 'own' or 'tshark'")
     try:
-        for found in _all(path, member, ports, any_port=any_port):
+        for found in _all(path, member, ports, any_port=any_port, hashed=hashed):
             if followed is not None and isinstance(found, _OwnCapture):
                 found.follow(followed)
             yield found
@@ -146,9 +148,11 @@ def member_of(path: Path) -> str:
         return ""
 
 
-def _all(path: Path, member: str, ports: frozenset[int], *, any_port: bool) -> Iterator[Capture | CaptureError]:
+def _all(
+    path: Path, member: str, ports: frozenset[int], *, any_port: bool, hashed: bool
+) -> Iterator[Capture | CaptureError]:
     found, unread = False, None
-    for content in contents(path):
+    for content in contents(path, hashed=hashed):
         if isinstance(content, CaptureError):
             unread = content
         elif member and clean(content.name) != clean(member):
@@ -162,8 +166,10 @@ def _all(path: Path, member: str, ports: frozenset[int], *, any_port: bool) -> I
                 if isinstance(failure, UnknownFormat) and is_chaff(content.name, content.data[:SNIFF_BYTES]):
                     continue
                 unread = failure
+                unread.sha256 = content.sha256
             else:
                 found = True
+                capture.facts.sha256 = content.sha256
                 yield capture
                 continue
         found = True

@@ -113,6 +113,8 @@ class Facts:
     """Decimal digits of the capture's own clock: 6 for microseconds, 9 for nanoseconds."""
     warnings: list[str] = field(default_factory=list)
     """Oddities worth a sentence in the report."""
+    sha256: str | None = None
+    """Of a member of an archive, hexadecimal, when that was asked for."""
 
 
 class Capture(Protocol):

@@ -47,6 +47,8 @@ class Content(NamedTuple):
     data: Data
     damage: str | None = None
     """Why unpacking ended early."""
+    sha256: str | None = None
+    """Of a member of an archive, hexadecimal, when that was asked for."""
 
 
 class Room:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import hashlib
 import io
 import lzma
 import mmap
@@ -31,8 +32,10 @@ _LOOK_BYTES = 512  # a tar names itself at octet 257
 _GZIP_WINDOW = 31  # zlib's word for 'a gzip header, largest window'
 
 
-def contents(path: Path) -> Iterator[Content | CaptureError]:
+def contents(path: Path, *, hashed: bool = False) -> Iterator[Content | CaptureError]:
     """Yield what a file holds: itself, or whatever is packed in it; a member that cannot be unpacked as its error.
+
+    ``hashed``: with the SHA-256 of each member of an archive.
 
     Raises:
         CaptureError: nothing can be unpacked.
@@ -40,15 +43,15 @@ def contents(path: Path) -> Iterator[Content | CaptureError]:
     """
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    yield from _opened(Content("", (), data), path, Room())
+    yield from _opened(Content("", (), data), path, Room(), hashed=hashed)
 
 
-def _opened(content: Content, path: Path, room: Room) -> Iterator[Content | CaptureError]:
+def _opened(content: Content, path: Path, room: Room, *, hashed: bool) -> Iterator[Content | CaptureError]:
     kind = _packing(content.data)
     if kind is None or len(content.packing) >= DEPTH_LIMIT:
         yield content
     elif kind in _STREAMS:
-        yield from _opened(_unpacked(content, kind, path, room), path, room)
+        yield from _opened(_unpacked(content, kind, path, room), path, room, hashed=hashed)
     else:
         packing = (*content.packing, kind)
         for member in ARCHIVES[kind](content, path, room):
@@ -56,7 +59,9 @@ def _opened(content: Content, path: Path, room: Room) -> Iterator[Content | Capt
                 yield member
             else:
                 name = "!/".join(part for part in (content.name, member.name) if part)
-                yield from _opened(member._replace(name=name, packing=packing), path, room)
+                digest = hashlib.sha256(member.data).hexdigest() if hashed else None
+                whole = member._replace(name=name, packing=packing, sha256=digest)
+                yield from _opened(whole, path, room, hashed=hashed)
         if isinstance(content.data, mmap.mmap):
             content.data.close()
 
@@ -78,7 +83,7 @@ def _unpacked(content: Content, kind: str, path: Path, room: Room) -> Content:
     data, damage = spooled(chunks, kind, room)
     if isinstance(content.data, mmap.mmap):
         content.data.close()
-    return Content(content.name, (*content.packing, kind), data, content.damage or damage)
+    return Content(content.name, (*content.packing, kind), data, content.damage or damage, content.sha256)
 
 
 def _gzip(packed: BinaryIO) -> Iterator[bytes]:
