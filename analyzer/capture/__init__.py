@@ -127,7 +127,7 @@ def _trace(name: str, content: Content, packing: str, ports: frozenset[int], *, 
     if isinstance(content.data, mmap.mmap):
         content.data.close()
     facts = Facts(format="etl" + packing, warnings=trace.warnings)
-    if not facts.warnings and len(data) < SNIFF_BYTES:
+    if not facts.warnings and not trace.count:
         facts.warnings.append("the event trace holds no packets: was it started with capture=yes?")
     packets = content._replace(data=data, damage=content.damage or trace.damage or full)
     return _OwnCapture(

@@ -88,6 +88,8 @@ class Trace:
         self.clock = _clock(data)
         self.warnings: list[str] = []
         self.damage: str | None = None
+        self.count = 0
+        """Packets found."""
         self._data = data
         self._parts = bytearray()
         self._seen: set[tuple[int, int]] = set()
@@ -96,12 +98,11 @@ class Trace:
 
     def packets(self) -> Iterator[Packet]:
         """Yield the packets in file order, which is not that of time."""
-        count = 0
         for start, end in self._buffers():
             for packet in self._events(start, end):
                 yield packet
-                count += 1
-                if count >= PACKETS_LIMIT:
+                self.count += 1
+                if self.count >= PACKETS_LIMIT:
                     self.damage = f"the trace holds more than {PACKETS_LIMIT} packets"
                     return
         self._conclude()
