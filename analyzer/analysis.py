@@ -332,7 +332,7 @@ def read(
     *paths: str | Path,
     known: Iterable[str] = (),
     ports: Iterable[int] = (),
-    engine: str = "own",
+    engine: str = "auto",
     strict: bool = True,
     hashed: bool = True,
 ) -> Analysis:
@@ -342,7 +342,7 @@ def read(
         paths: files or glob patterns.
         known: what you know from elsewhere: 'credentials-verified', 'others-working', 'limit=N'.
         ports: TCP ports to treat as mail ports besides the usual ones.
-        engine: 'own', or 'tshark' to let Wireshark's engine read the file.
+        engine: 'auto': our readers, and tshark (where installed) for what they do not know; 'native' or 'tshark': only these.
         strict: raise for a file that cannot be read; otherwise it is reported among the captures.
         hashed: compute the SHA-256 of each file; on a large one that takes longer than reading it.
 

@@ -46,7 +46,8 @@ app = typer.Typer(
 class Engine(StrEnum):
     """Who reads the packets."""
 
-    OWN = "own"
+    AUTO = "auto"
+    NATIVE = "native"
     TSHARK = "tshark"
 
 
@@ -94,7 +95,9 @@ Known = Annotated[
 Ports = Annotated[
     list[int] | None, typer.Option("--port", metavar="N", min=1, max=65535, help="A further mail port. Repeatable.")
 ]
-Reader = Annotated[Engine, typer.Option("--engine", help="Who reads the packets.")]
+Reader = Annotated[
+    Engine, typer.Option("--engine", help="Who reads the packets: auto asks tshark about formats that are not ours.")
+]
 Format = Annotated[Style, typer.Option("--format", help="How to print it.")]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="End with status 0 whatever was found.")]
 
@@ -110,7 +113,7 @@ def report(
     style: Format = Style.TEXT,
     known: Known = None,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
     exit_zero: ExitZero = False,
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
@@ -134,7 +137,7 @@ def sessions(
     *,
     style: Format = Style.TEXT,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
 ) -> None:
     """List mail sessions: one line per TCP connection that spoke mail."""
     columns = "uid start client server account mechanism outcome opened closed closed_by"
@@ -147,7 +150,7 @@ def logins(
     *,
     style: Format = Style.TEXT,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
 ) -> None:
     """List login attempts: one line per authentication exchange."""
     columns = "session frame decided_frame time client account workstation mechanism outcome auth_ms text"
@@ -160,7 +163,7 @@ def accounts(
     *,
     style: Format = Style.TEXT,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
 ) -> None:
     """List accounts: accepted and refused logins, clients, most sessions open at once."""
     columns = "account server logins_accepted logins_refused peak_open peak_open_at clients_refused"
@@ -172,7 +175,7 @@ def dialogue(
     captures: Captures,
     session: Annotated[str, typer.Option("--session", metavar="UID", help="Which session, such as C3.")],
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
 ) -> None:
     """Print what client and server said in one session, frame by frame; secrets are masked."""
     from analyzer.analysis import read
@@ -195,7 +198,7 @@ def chart(
     by: Annotated[By, typer.Option("--by", help="Whose open sessions to count.")] = By.ACCOUNT,
     known: Known = None,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
 ) -> None:
     """Draw open sessions over time, with every refusal where it happened."""
     from analyzer.report.charts import connections

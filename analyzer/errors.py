@@ -39,6 +39,9 @@ class CaptureError(AnalyzerError):
 class UnknownFormat(CaptureError):
     """The first octets belong to no capture format we read."""
 
+    foreign = False
+    """Whether it may be one that tshark reads."""
+
 
 class PasswordNeeded(CaptureError):
     """The file, or a member of an archive, is encrypted."""

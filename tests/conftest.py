@@ -15,3 +15,12 @@ def tshark() -> str:
     if path is None:
         pytest.skip("tshark is not installed")
     return path
+
+
+@pytest.fixture(scope="session")
+def editcap() -> str:
+    """The path of editcap, which comes with tshark; without it the test is skipped."""
+    path = shutil.which("editcap")
+    if path is None:
+        pytest.skip("editcap is not installed")
+    return path

@@ -57,7 +57,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
         def read(*paths: Path, **options: object) -> Analysis:
             if isinstance(given, BaseException):
                 raise given
-            return Analysis(given, paths, frozenset(), "own")
+            return Analysis(given, paths, frozenset(), "auto")
 
         monkeypatch.setattr("analyzer.analysis.read", read)
 

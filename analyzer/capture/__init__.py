@@ -45,12 +45,13 @@ _INSIDE = "!/"
 
 
 def open_capture(
-    path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "own"
+    path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "native"
 ) -> Capture:
     """Open a capture for reading, of an archive the first one; what kind it is, its first octets tell.
 
     ``ports`` are kept whatever they carry; with ``any_port`` also connections on other ports that open with a mail
-    greeting. ``engine`` is "own" or "tshark" (reads what Wireshark reads, slower; by port only; no archives).
+    greeting. ``engine`` is "native" (our readers), "tshark" (reads what Wireshark reads, slower; by port only; no archives)
+    or "auto" (ours; tshark, where it is installed, for what they do not know).
 
     Raises:
         CaptureError: no such file, a directory, empty, or unreadable.
@@ -69,7 +70,7 @@ def captures(
     *,
     ports: frozenset[int] = MAIL_PORTS,
     any_port: bool = True,
-    engine: str = "own",
+    engine: str = "native",
     followed: set[bytes] | None = None,
     hashed: bool = False,
 ) -> Iterator[Capture | CaptureError]:
@@ -88,13 +89,19 @@ def captures(
 
         yield TsharkCapture(path, ports)
         return
-    if engine != "own":
-        raise ValueError(f"no engine {engine!r}: it is 'own' or 'tshark'")
+    if engine not in {"native", "auto"}:
+        raise ValueError(f"no engine {engine!r}: it is 'native', 'tshark' or 'auto'")
     try:
         for found in _all(path, member, ports, any_port=any_port, hashed=hashed):
             if followed is not None and isinstance(found, _OwnCapture):
                 found.follow(followed)
             yield found
+    except UnknownFormat as unknown:
+        if engine == "native" or member or not unknown.foreign:
+            raise
+        from analyzer.capture.via_tshark import last_resort
+
+        yield last_resort(path, ports, unknown)
     except OSError as failure:
         raise _unreadable(path, failure) from failure
 
