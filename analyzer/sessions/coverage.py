@@ -77,6 +77,16 @@ def unread(name: str, state: str, reason: str, sha256: str | None = None, hint: 
     return CaptureSeen(name, sha256, None, (), 0, None, None, 6, state, None, quality)
 
 
+def _snapped(packets: int, sessions: Sequence[Session]) -> tuple[int, str]:
+    """Return what the snap length costs, by how much of what was said it left."""
+    left = sum(s.client_bytes + s.server_bytes for s in sessions)
+    missed = sum(s.missed_bytes for s in sessions)
+    what = f"{packets} mail packets were cut by the snap length"
+    if not left:
+        return 3, f"{what}: nothing of what was said is left; capture whole packets"
+    return (2, f"{what}: most of what was said is missing; capture whole packets") if missed > left else (1, what)
+
+
 def worse(quality: Quality, reason: str) -> Quality:
     """Take one grade off for a reason."""
     return Quality(_GRADES[min(_GRADES.index(quality.grade) + 1, len(_GRADES) - 1)], (*quality.reasons, reason))
@@ -89,7 +99,7 @@ def _quality(facts: Facts, sessions: Sequence[Session]) -> Quality:
     if facts.stopped:
         costs.append((1, f"reading stopped after frame {facts.stopped.frame}: {facts.stopped.reason}"))
     if facts.snapped:
-        costs.append((1, f"{facts.snapped} mail packets were cut by the snap length"))
+        costs.append(_snapped(facts.snapped, sessions))
     gaps = sum(1 for s in spoke if s.missed_bytes)
     if gaps > facts.snapped:
         cost = 2 if gaps * 4 > len(spoke) else 1
