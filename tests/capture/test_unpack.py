@@ -204,6 +204,18 @@ def test_encrypted_members_ask_for_the_password_and_the_others_are_read(tmp_path
     assert others == [("case!/b.pcap", "pcap (zip)", 7)]
 
 
+def test_aes_is_named(tmp_path: Path) -> None:
+    """WinZip's AES: method 99 in both headers of the member."""
+    octets = bytearray(encrypted(zipped({"a.pcap": GOOD, "b.pcap": GOOD})))
+    for place in (8, octets.index(b"PK\1\2") + 10):
+        octets[place : place + 2] = (99).to_bytes(2, "little")
+    error, *others = all_of(tmp_path / "case", bytes(octets))
+    assert isinstance(error, PasswordNeeded)
+    assert str(error) == "the member a.pcap is encrypted with AES and needs a password"
+    assert others == [("case!/b.pcap", "pcap (zip)", 7)]
+    assert analyzer.read(tmp_path / "case", strict=False).result.captures[0].state == "password_needed"
+
+
 @pytest.mark.parametrize(
     "content", [seven({"a.pcap": GOOD}, "secret"), b"Salted__" + bytes(64), b"-----BEGIN PGP MESSAGE-----\n\nabc\n"]
 )
