@@ -15,7 +15,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 from analyzer.at import NS_PER_S
-from analyzer.capture.drops import reason
 from analyzer.capture.record import Data
 
 PACKETS_LIMIT = 5_000_000
@@ -199,6 +198,8 @@ class Trace:
         )
         self.warnings += [f"{count} {what}" for count, what in told if count]
         if self._drops:
+            from analyzer.capture.drops import reason
+
             reasons = "; ".join(f"{count} x {reason(number)}" for number, count in self._drops.most_common(5))
             self.warnings.append(f"Windows itself dropped {_packets(self._drops.total())}: {reasons}")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bz2
 import contextlib
-import hashlib
 import io
 import lzma
 import mmap
@@ -59,11 +58,17 @@ def _opened(content: Content, path: Path, room: Room, *, hashed: bool) -> Iterat
                 yield member
             else:
                 name = "!/".join(part for part in (content.name, member.name) if part)
-                digest = hashlib.sha256(member.data).hexdigest() if hashed else None
+                digest = _digest(member.data) if hashed else None
                 whole = member._replace(name=name, packing=packing, sha256=digest)
                 yield from _opened(whole, path, room, hashed=hashed)
         if isinstance(content.data, mmap.mmap):
             content.data.close()
+
+
+def _digest(data: Data) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def _packing(data: Data) -> str | None:
