@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
-from analyzer.capture import MAIL_PORTS, Capture, captures, file_of
+from analyzer.capture import MAIL_PORTS, SNIFF_BYTES, Capture, captures, file_of, is_chaff
 from analyzer.errors import AnalyzerError, CaptureError, PasswordNeeded, UnknownFormat
 from analyzer.protocols import Event
 from analyzer.report.result import Result
-from analyzer.rules import Finding, Known, Scene, judge, warn
+from analyzer.rules import Finding, FrameRef, Known, Scene, judge, warn
 from analyzer.sessions.accounts import accounts
 from analyzer.sessions.concurrency import open_sessions
 from analyzer.sessions.converse import Conversation
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
     from analyzer.rules.replay import WhatIf
+    from analyzer.sessions.rejoin import Joined
+
+_NUMBERED = re.compile(r"(\D*)(\d{0,18})")
 
 
 def known_from(words: Iterable[str]) -> Known:
@@ -56,15 +61,34 @@ def known_from(words: Iterable[str]) -> Known:
 
 
 def expand(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the files named; a pattern that no file is called stands for the files it matches, in name order."""
+    """Return the files named, in name order (2 before 10) where a pattern or a folder stands for them.
+
+    A pattern is one that no file is called; a folder's hidden files, notes and pictures are left out.
+    """
     found: list[Path] = []
     for path in paths:
         text = str(path)
         if glob.has_magic(text) and not Path(text).exists():
-            found += [Path(p) for p in sorted(glob.glob(text, recursive=True))] or [Path(text)]  # noqa: PTH207
+            found += sorted(map(Path, glob.glob(text, recursive=True)), key=_in_name_order) or [Path(text)]  # noqa: PTH207
+        elif Path(text).is_dir():
+            found += sorted(_likely(Path(text)), key=_in_name_order) or [Path(text)]
         else:
             found.append(Path(text))
     return found
+
+
+def _likely(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder that are not plainly something else than captures."""
+    for path in folder.iterdir():
+        if path.is_file():
+            with path.open("rb") as file:
+                if not is_chaff(path.name, file.read(SNIFF_BYTES)):
+                    yield path
+
+
+def _in_name_order(path: Path) -> list[tuple[int, str]]:
+    """Return what sorts names as people do, with numbers by size."""
+    return [(int(digits or 0), text) for text, digits in _NUMBERED.findall(str(path))]
 
 
 def sha256(path: Path) -> str:
@@ -76,18 +100,19 @@ def sha256(path: Path) -> str:
 
 
 def _read_file(
-    path: Path, ports: frozenset[int], engine: str, keys: bytes, *, hashed: bool
+    path: Path, ports: frozenset[int], engine: str, keys: bytes, followed: set[bytes], *, hashed: bool
 ) -> Iterator[tuple[CaptureSeen, list[Session]]]:
     """Read every capture of a file: itself, or the members of an archive."""
     digest: str | None = None
-    for capture in captures(path, ports=ports, engine=engine):
-        digest = digest or (sha256(path) if hashed else None)
+    for capture in captures(path, ports=ports, engine=engine, followed=followed, hashed=hashed):
         if isinstance(capture, CaptureError):
             yield _unreadable(path, capture), []
         else:
             sessions = _sessions(capture, ports, None, path, keys)
             found = None if sessions else _instead(path)
-            yield capture_seen(capture.name, digest, capture.facts, sessions, found), sessions
+            if hashed and capture.facts.sha256 is None:
+                digest = digest or sha256(path)
+            yield capture_seen(capture.name, capture.facts.sha256 or digest, capture.facts, sessions, found), sessions
 
 
 def _instead(path: Path) -> Instead | None:
@@ -126,10 +151,11 @@ def _sessions(
 
 def _unreadable(path: Path, error: CaptureError) -> CaptureSeen:
     before, _, member = str(error.path).partition(str(path))
-    name = clean((path.name or str(path)) + member * (not before))  # with the member, if it was one
+    inside = member * (not before)
+    name = clean((path.name or str(path)) + inside)  # with the member, if it was one
     try:
         empty = path.stat().st_size == 0
-        digest = sha256(path)
+        digest = error.sha256 if inside else sha256(path)
     except OSError:
         return unread(name, "error", str(error), hint=error.hint)
     return unread(name, "empty" if empty else _state(error), str(error), digest, error.hint)
@@ -271,6 +297,8 @@ class Analysis:
         from analyzer.report.dialogue import lines
 
         names = {s.capture for s in self.result.sessions if s.uid == session and capture in {None, s.capture}}
+        if series := next((x.series for x in self.result.captures if x.name in names), ()):
+            return self._in_series(session, series)
         for path in self._paths:
             name = clean(file_of(path).name)
             if not any(x == name or x.startswith(f"{name}!/") for x in names):
@@ -282,6 +310,18 @@ class Analysis:
                     return lines(tap.get(session, []))
         uids = ", ".join(s.uid for s in self.result.sessions[:8])
         raise AnalyzerError(f"no session {clean(session, 40)} here", hint=f"the sessions are {uids or 'none'} ...")
+
+    def _in_series(self, session: str, names: Sequence[str]) -> list[DialogueLine]:
+        from analyzer.capture.series import Series
+        from analyzer.report.dialogue import lines, placed
+        from analyzer.sessions.series import run_of
+
+        files = {clean(file_of(path).name): path for path in self._paths}
+        parts = _opened([(files[name.split("!/")[0]], name) for name in names], self._ports, self._engine)
+        tap: dict[str, list[Event]] = {}
+        _sessions(Series(names[0], parts), self._ports, tap, self._paths[0], b"")
+        run = run_of(names, {x.name: x.packets for x in self.result.captures})
+        return placed(lines(tap.get(session, [])), run.place)
 
     def remedies(self, *, exchange: str | None = None) -> list[Any]:
         """Return what to do, filled in with the numbers of this case; ``exchange`` names the version, such as '2010 SP2'."""
@@ -336,7 +376,7 @@ def read(
     *paths: str | Path,
     known: Iterable[str] = (),
     ports: Iterable[int] = (),
-    engine: str = "own",
+    engine: str = "auto",
     strict: bool = True,
     hashed: bool = True,
     keylogs: Iterable[str | Path] = (),
@@ -347,7 +387,7 @@ def read(
         paths: files or glob patterns.
         known: what you know from elsewhere: 'credentials-verified', 'others-working', 'limit=N'.
         ports: TCP ports to treat as mail ports besides the usual ones.
-        engine: 'own', or 'tshark' to let Wireshark's engine read the file.
+        engine: 'auto': our readers, and tshark (where installed) for what they do not know; 'native' or 'tshark': only these.
         strict: raise for a file that cannot be read; otherwise it is reported among the captures.
         hashed: compute the SHA-256 of each file; on a large one that takes longer than reading it.
         keylogs: TLS key logs, as SSLKEYLOGFILE makes programs write; what they open is read through tshark and judged as
@@ -366,16 +406,26 @@ def read(
     keys = _keys(keylogs)
     all_seen: list[CaptureSeen] = []
     sessions: list[Session] = []
+    sources: dict[str, Path] = {}
+    followed: set[bytes] = set()
     for path in files:
         try:
-            for seen, found in _read_file(path, watched, engine, keys, hashed=hashed):
+            for seen, found in _read_file(path, watched, engine, keys, followed, hashed=hashed):
                 all_seen.append(seen)
+                sources[seen.name] = path
                 sessions += found
         except CaptureError as error:
             if strict:
                 raise
             all_seen.append(_unreadable(path, error))
-    return Analysis(_result(all_seen, sessions, said), files, watched, engine, keylogs)
+    if len(all_seen) < 2 or not sessions or any(s.decrypted for s in sessions):
+        return Analysis(_result(all_seen, sessions, said), files, watched, engine, keylogs)
+    joined = list(_joined(all_seen, sessions, sources, watched, engine))
+    instead = {name: x for x in joined for name in x.run.names}
+    sessions = [*(s for s in sessions if s.capture not in instead), *(s for x in joined for s in x.sessions)]
+    parts = {seen.name: seen for x in joined for seen in x.seen}
+    all_seen = [parts.get(seen.name, seen) for seen in all_seen]
+    return Analysis(_result(all_seen, sessions, said, joined), files, watched, engine, keylogs)
 
 
 def _keys(keylogs: Iterable[str | Path]) -> bytes:
@@ -390,7 +440,40 @@ def _keys(keylogs: Iterable[str | Path]) -> bytes:
     return keys
 
 
-def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known) -> Result:
+def _joined(
+    seen: Sequence[CaptureSeen],
+    sessions: Sequence[Session],
+    sources: Mapping[str, Path],
+    ports: frozenset[int],
+    engine: str,
+) -> Iterator[Joined]:
+    """Read captures that continue one another again, each series as one."""
+    from analyzer.sessions.series import runs
+
+    order = [x.name for x in seen]
+    for run in runs(seen, sessions):
+        from analyzer.sessions.rejoin import join
+
+        if all(sources[a] != sources[b] or order.index(a) < order.index(b) for a, b in pairwise(run.names)):
+            parts = _opened([(sources[name], name) for name in run.names], ports, engine)
+            joined = join(run, parts, lambda capture: _sessions(capture, ports, None, Path(capture.name), b""), seen)
+            if joined.adds_up(s for s in sessions if s.capture in run.names):
+                yield joined
+
+
+def _opened(parts: Iterable[tuple[Path, str]], ports: frozenset[int], engine: str) -> Iterator[Capture]:
+    """Open captures one after the other; those of one archive stand in its order."""
+    followed: set[bytes] = set()
+    for path, group in groupby(parts, key=lambda part: part[0]):
+        names = {name for _, name in group}
+        for capture in captures(path, ports=ports, engine=engine, followed=followed):
+            if not isinstance(capture, CaptureError) and capture.name in names:
+                yield capture
+
+
+def _result(
+    captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known, joined: Sequence[Joined] = ()
+) -> Result:
     from analyzer.remedies import fill
 
     merged = merge(sessions, {c.name: (c.start, c.end) for c in captures if c.start is not None and c.end is not None})
@@ -398,6 +481,8 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
     findings = (*_sure(judge(scene), captures), *warn(scene))
     findings += _retake(captures, merged.sessions, findings)
     sessions = merged.sessions
+    if joined:
+        sessions, findings = _cited(sessions, findings, joined)
     remedies: dict[Any, None] = {}
     for finding in findings:
         for remedy in fill(_case(finding), finding.remedies, str(finding.facts.get("product", "")) or None):
@@ -438,9 +523,25 @@ def _retake(
     return retake(captures, sessions, findings)
 
 
+def _cited(
+    sessions: Sequence[Session], findings: Iterable[Finding], joined: Iterable[Joined]
+) -> tuple[tuple[Session, ...], tuple[Finding, ...]]:
+    """Move sessions and findings from the series that were judged to the files that they stand in."""
+    from analyzer.rules.cited import cited
+
+    series = {x.run.names[0]: x for x in joined}
+    placed = tuple(series[s.capture].placed(s) if s.capture in series else s for s in sessions)
+    homes = {(old.capture, old.uid): (new.capture, new.uid) for old, new in zip(sessions, placed, strict=True)}
+
+    def place(ref: FrameRef) -> FrameRef:
+        return FrameRef(*series[ref.capture].run.place(ref.frame)) if ref.capture in series else ref
+
+    return placed, tuple(cited(x, place, lambda key: homes.get(key, key)) for x in findings)
+
+
 def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:
     """Say in a capture's warnings when its times were set to another capture's clock."""
-    ns = merged.offsets.get(seen.name, 0)
+    ns = merged.offsets.get(seen.series[0] if seen.series else seen.name, 0)
     if not ns:
         return seen
     text = f"its clock is {abs(ns) / NS_PER_S:.3f} s {'ahead of' if ns > 0 else 'behind'} the first capture's; times were set alike"

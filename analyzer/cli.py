@@ -45,7 +45,8 @@ app = typer.Typer(
 class Engine(StrEnum):
     """Who reads the packets."""
 
-    OWN = "own"
+    AUTO = "auto"
+    NATIVE = "native"
     TSHARK = "tshark"
 
 
@@ -116,7 +117,9 @@ Known = Annotated[
 Ports = Annotated[
     list[int] | None, typer.Option("--port", metavar="N", min=1, max=65535, help="A further mail port. Repeatable.")
 ]
-Reader = Annotated[Engine, typer.Option("--engine", help="Who reads the packets.")]
+Reader = Annotated[
+    Engine, typer.Option("--engine", help="Who reads the packets: auto asks tshark about formats that are not ours.")
+]
 Keylogs = Annotated[
     list[Path] | None,
     typer.Option(
@@ -146,7 +149,7 @@ def report(
     ] = None,
     language: Language = Tongue.EN,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
     exit_zero: ExitZero = False,
 ) -> None:
@@ -175,7 +178,7 @@ def sessions(
     *,
     style: Format = Style.TEXT,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
 ) -> None:
     """List mail sessions: one line per TCP connection that spoke mail."""
@@ -189,7 +192,7 @@ def logins(
     *,
     style: Format = Style.TEXT,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
 ) -> None:
     """List login attempts: one line per authentication exchange."""
@@ -203,7 +206,7 @@ def accounts(
     *,
     style: Format = Style.TEXT,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
 ) -> None:
     """List accounts: accepted and refused logins, clients, most sessions open at once."""
@@ -213,17 +216,18 @@ def accounts(
 
 @app.command()
 def dialogue(
-    capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="One capture file.")],
+    captures: Captures,
     session: Annotated[str, typer.Option("--session", metavar="UID", help="Which session, such as C3.")],
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
 ) -> None:
     """Print what client and server said in one session, frame by frame; secrets are masked."""
     from analyzer.analysis import read
     from analyzer.report.terminal import console_for, lines
 
-    analysis = read(capture, ports=ports or (), engine=engine.value, keylogs=keylogs or ())
+    paths = (_standard_input() if str(x) == "-" else x for x in captures)
+    analysis = read(*paths, ports=ports or (), engine=engine.value, keylogs=keylogs or (), hashed=False)
     said = [str(x) for x in analysis.dialogue(session)]
     if sys.stdout.isatty():
         lines(said, console_for())
@@ -239,7 +243,7 @@ def chart(
     by: Annotated[By, typer.Option("--by", help="Whose open sessions to count.")] = By.ACCOUNT,
     known: Known = None,
     ports: Ports = None,
-    engine: Reader = Engine.OWN,
+    engine: Reader = Engine.AUTO,
 ) -> None:
     """Draw open sessions over time, with every refusal where it happened."""
     from analyzer.report.charts import connections
@@ -453,14 +457,15 @@ def _standard_input() -> Path:
     import shutil
     import tempfile
 
+    from analyzer.capture.content import STANDARD_INPUT
     from analyzer.capture.spool import save
 
     if sys.stdin.isatty():
         _stop("Nothing comes from standard input.", "dumpcap -w - | mailscope -", USAGE)
     folder = Path(tempfile.mkdtemp(prefix="mailscope-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    save(sys.stdin.buffer, folder / "stdin")
-    return folder / "stdin"
+    save(sys.stdin.buffer, folder / STANDARD_INPUT)
+    return folder / STANDARD_INPUT
 
 
 def _print_result(result: Result, style: Style, say: Callable[[str], str]) -> None:

@@ -32,10 +32,15 @@ class CaptureError(AnalyzerError):
         super().__init__(message, hint=hint)
         self.path = Path(path)
         self.offset = offset
+        self.sha256: str | None = None
+        """Of a member of an archive, where its octets could be had."""
 
 
 class UnknownFormat(CaptureError):
     """The first octets belong to no capture format we read."""
+
+    foreign = False
+    """Whether it may be one that tshark reads."""
 
 
 class PasswordNeeded(CaptureError):

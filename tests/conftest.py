@@ -26,3 +26,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     if made is None:
         pytest.skip("openssl is not installed")
     return made
+
+
+@pytest.fixture(scope="session")
+def editcap() -> str:
+    """The path of editcap, which comes with tshark; without it the test is skipped."""
+    path = shutil.which("editcap")
+    if path is None:
+        pytest.skip("editcap is not installed")
+    return path

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -56,7 +57,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
         def read(*paths: Path, **options: object) -> Analysis:
             if isinstance(given, BaseException):
                 raise given
-            return Analysis(given, paths, frozenset(), "own")
+            return Analysis(given, paths, frozenset(), "auto")
 
         monkeypatch.setattr("analyzer.analysis.read", read)
 
@@ -322,6 +323,30 @@ def test_standard_input_is_a_capture(packed: bool) -> None:
     assert (document["captures"][0]["name"], document["captures"][0]["state"]) == ("stdin", "ok")
     assert len(document["logins"]) > 0
     assert done.stderr == b""
+
+
+def test_what_came_from_standard_input_is_asked_for_again_as_it_came(run: Run) -> None:
+    def piped(*words: str) -> str:
+        command = [sys.executable, "-m", "analyzer", *words]
+        return subprocess.run(
+            command, input=ONE.read_bytes(), capture_output=True, check=False, cwd=ROOT
+        ).stdout.decode()
+
+    words = next(line for line in piped("-").splitlines() if "mailscope dialogue" in line).split()
+    assert words[words.index("dialogue") + 1] == "-"
+    assert piped(*words[words.index("dialogue") :]) == run("dialogue", ONE, *words[-2:]).out
+    assert "AUTHENTICATE failed" in run("dialogue", ONE, *words[-2:]).out
+
+
+def test_a_folder_is_the_captures_in_it(run: Run, tmp_path: Path) -> None:
+    for name in ("ring10.pcap", "ring2.pcap"):
+        shutil.copy(ONE, tmp_path / name)
+    (tmp_path / "notes.txt").write_text("taken on Monday")
+    (tmp_path / ".hidden").write_bytes(b"x")
+    document = json.loads(run("report", tmp_path, "--format", "json").out)
+    assert [x["name"] for x in document["captures"]] == ["ring2.pcap", "ring10.pcap"]
+    (tmp_path / "none").mkdir()
+    assert "it is a directory" in run("report", tmp_path / "none").err
 
 
 def test_a_member_of_an_archive_is_named_and_can_be_named(run: Run, tmp_path: Path) -> None:

@@ -60,3 +60,14 @@ def test_tshark_gives_the_same_report(name: str) -> None:
     assert seen["format"] == "tshark"
     seen["format"] = own["captures"][0]["format"]
     assert other == own
+
+
+@pytest.mark.parametrize("snap", [80, 64])
+def test_what_a_short_snap_length_leaves_is_used(tmp_path: Path, snap: int) -> None:
+    """With 10 octets of each packet the logins are still told apart, but no more whose they are."""
+    run = simulate(Server(limits=Limits(per_user=6)), agents(5), until_s=4)
+    whole, cut = (told(film(run).save(tmp_path / "a", Look(snap=octets))) for octets in (262_144, snap))
+    logins = [[(x["session"], x["decided_frame"], x["outcome"]) for x in report["logins"]] for report in (whole, cut)]
+    assert logins[0] == logins[1]
+    assert {x["outcome"] for x in whole["logins"]} >= {"accepted", "refused"}
+    assert cut["captures"][0]["quality"]["grade"] > "B"

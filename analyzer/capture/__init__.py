@@ -23,6 +23,7 @@ __all__ = [
     "MAIL_PORTS",
     "PSH",
     "RST",
+    "SNIFF_BYTES",
     "SYN",
     "Capture",
     "Facts",
@@ -32,6 +33,7 @@ __all__ = [
     "Unreachable",
     "captures",
     "file_of",
+    "is_chaff",
     "open_capture",
 ]
 
@@ -41,12 +43,13 @@ _INSIDE = "!/"
 
 
 def open_capture(
-    path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "own"
+    path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "native"
 ) -> Capture:
     """Open a capture for reading, of an archive the first one; what kind it is, its first octets tell.
 
     ``ports`` are kept whatever they carry; with ``any_port`` also connections on other ports that open with a mail
-    greeting. ``engine`` is "own" or "tshark" (reads what Wireshark reads, slower; by port only; no archives).
+    greeting. ``engine`` is "native" (our readers), "tshark" (reads what Wireshark reads, slower; by port only; no archives)
+    or "auto" (ours; tshark, where it is installed, for what they do not know).
 
     Raises:
         CaptureError: no such file, a directory, empty, or unreadable.
@@ -61,12 +64,20 @@ def open_capture(
 
 
 def captures(
-    path: str | Path, *, ports: frozenset[int] = MAIL_PORTS, any_port: bool = True, engine: str = "own"
+    path: str | Path,
+    *,
+    ports: frozenset[int] = MAIL_PORTS,
+    any_port: bool = True,
+    engine: str = "native",
+    followed: set[bytes] | None = None,
+    hashed: bool = False,
 ) -> Iterator[Capture | CaptureError]:
     """Yield every capture of a file: itself, or those in an archive, named 'archive.zip!/member.pcap'.
 
     Such a name may be given too, for the one member. Each must be read before the next is asked for. A member that cannot be read comes as its error, whose ``path`` names
-    it; text that lists no packets and the like are passed over. Raises as :func:`open_capture` does when there is none.
+    it; text that lists no packets and the like are passed over. ``followed`` are connections on other ports known to be
+    mail from captures read before, which go on; those of this file are added. ``hashed``: with the SHA-256 of each member
+    of an archive in its facts. Raises as :func:`open_capture` does when there is none.
     """
     member = member_of(Path(path))
     path = file_of(Path(path))
@@ -76,10 +87,19 @@ def captures(
 
         yield TsharkCapture(path, ports)
         return
-    if engine != "own":
-        raise ValueError(f"no engine {engine!r}: it is 'own' or 'tshark'")
+    if engine not in {"native", "auto"}:
+        raise ValueError(f"no engine {engine!r}: it is 'native', 'tshark' or 'auto'")
     try:
-        yield from _all(path, member, ports, any_port=any_port)
+        for found in _all(path, member, ports, any_port=any_port, hashed=hashed):
+            if followed is not None and isinstance(found, _OwnCapture):
+                found.follow(followed)
+            yield found
+    except UnknownFormat as unknown:
+        if engine == "native" or member or not unknown.foreign:
+            raise
+        from analyzer.capture.via_tshark import last_resort
+
+        yield last_resort(path, ports, unknown)
     except OSError as failure:
         raise _unreadable(path, failure) from failure
 
@@ -91,6 +111,10 @@ class _OwnCapture:
         self.name, self.facts = name, walk.facts
         self._data, self._damage = content.data, content.damage
         self._container, self._walk = container, walk
+
+    def follow(self, connections: set[bytes]) -> None:
+        """Take connections on other ports for mail, and add those found."""
+        self._walk.selection.followed = connections
 
     def windows(self) -> Iterator[Packets]:
         """Yield the mail packets window by window; the facts are complete once the last one is out."""
@@ -111,7 +135,7 @@ def _trace(name: str, content: Content, packing: str, ports: frozenset[int], *, 
     if isinstance(content.data, mmap.mmap):
         content.data.close()
     facts = Facts(format="etl" + packing, warnings=trace.warnings)
-    if not facts.warnings and len(data) < SNIFF_BYTES:
+    if not facts.warnings and not trace.count:
         facts.warnings.append("the event trace holds no packets: was it started with capture=yes?")
     packets = content._replace(data=data, damage=content.damage or trace.damage or full)
     return _OwnCapture(
@@ -132,9 +156,11 @@ def member_of(path: Path) -> str:
         return ""
 
 
-def _all(path: Path, member: str, ports: frozenset[int], *, any_port: bool) -> Iterator[Capture | CaptureError]:
+def _all(
+    path: Path, member: str, ports: frozenset[int], *, any_port: bool, hashed: bool
+) -> Iterator[Capture | CaptureError]:
     found, unread = False, None
-    for content in contents(path):
+    for content in contents(path, hashed=hashed):
         if isinstance(content, CaptureError):
             unread = content
         elif member and clean(content.name) != clean(member):
@@ -148,8 +174,10 @@ def _all(path: Path, member: str, ports: frozenset[int], *, any_port: bool) -> I
                 if isinstance(failure, UnknownFormat) and is_chaff(content.name, content.data[:SNIFF_BYTES]):
                     continue
                 unread = failure
+                unread.sha256 = content.sha256
             else:
                 found = True
+                capture.facts.sha256 = content.sha256
                 yield capture
                 continue
         found = True

@@ -20,6 +20,7 @@ _NAME_BYTES = 4096  # the longest path of a member believed
 _TAR_BLOCK = 512
 _UNLOCK = "unpack it with its password first, then give the capture in it"
 _ZIP_LOCAL = Struct("<4x2xHH8xI4xHH")  # flags, method, octets packed, of the name, of the extra field
+_ZIP_AES = 99  # method of WinZip's AES (APPNOTE 4.4.5, AE-x)
 _ZIP_SIZED_BEHIND, _ZIP_64 = 8, 0xFFFFFFFF
 
 
@@ -34,7 +35,7 @@ def _zip(content: Content, path: Path, room: Room) -> Iterator[Content | Capture
             continue
         name = clean(info.filename)
         if info.flag_bits & 1:
-            yield _locked(path, name)
+            yield _locked(path, name, "with AES" if info.compress_type == _ZIP_AES else "")
             continue
         room.count(path)
         try:
@@ -161,9 +162,10 @@ def _seven_zip(content: Content, path: Path, room: Room) -> Iterator[Content | C
                 yield Content(clean(file.relative_to(root).as_posix()), (), *octets)
 
 
-def _locked(path: Path, member: str) -> PasswordNeeded:
+def _locked(path: Path, member: str, how: str = "") -> PasswordNeeded:
     what = f"the member {member} is" if member else "the archive is"
-    return PasswordNeeded(f"{what} encrypted and needs a password", path=_inside(path, member), hint=_UNLOCK)
+    said = " ".join(part for part in (what, "encrypted", how, "and needs a password") if part)
+    return PasswordNeeded(said, path=_inside(path, member), hint=_UNLOCK)
 
 
 def _unread(path: Path, member: str, reason: str) -> CaptureError:

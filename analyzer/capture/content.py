@@ -13,6 +13,9 @@ from analyzer.errors import CaptureError
 SNIFF_BYTES = 512
 """First octets looked at: a tar names itself at octet 257."""
 
+STANDARD_INPUT = "stdin"
+"""Name of the file that standard input is saved to."""
+
 GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC, LZ4_MAGIC = b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 ZIP_MAGIC = b"PK\x03\x04"
 MAGICS: tuple[tuple[str, int, bytes], ...] = (
@@ -43,10 +46,14 @@ class Content(NamedTuple):
     data: Data
     damage: str | None = None
     """Why unpacking ended early."""
+    sha256: str | None = None
+    """Of a member of an archive, hexadecimal, when that was asked for."""
 
 
-def contents(path: Path) -> Iterator[Content | CaptureError]:
+def contents(path: Path, *, hashed: bool = False) -> Iterator[Content | CaptureError]:
     """Yield what a file holds: itself, or whatever is packed in it; a member that cannot be unpacked as its error.
+
+    ``hashed``: with the SHA-256 of each member of an archive.
 
     Raises:
         CaptureError: nothing can be unpacked.
@@ -59,7 +66,7 @@ def contents(path: Path) -> Iterator[Content | CaptureError]:
         return
     from analyzer.capture.unpack import unpacked  # what unpacks takes long to load
 
-    yield from unpacked(whole, path)
+    yield from unpacked(whole, path, hashed=hashed)
 
 
 def packing(data: Data) -> str | None:

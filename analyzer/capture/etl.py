@@ -87,6 +87,8 @@ class Trace:
         self.clock = _clock(data)
         self.warnings: list[str] = []
         self.damage: str | None = None
+        self.count = 0
+        """Packets found."""
         self._data = data
         self._parts = bytearray()
         self._seen: set[tuple[int, int]] = set()
@@ -95,12 +97,11 @@ class Trace:
 
     def packets(self) -> Iterator[Packet]:
         """Yield the packets in file order, which is not that of time."""
-        count = 0
         for start, end in self._buffers():
             for packet in self._events(start, end):
                 yield packet
-                count += 1
-                if count >= PACKETS_LIMIT:
+                self.count += 1
+                if self.count >= PACKETS_LIMIT:
                     self.damage = f"the trace holds more than {PACKETS_LIMIT} packets"
                     return
         self._conclude()
@@ -173,19 +174,19 @@ class Trace:
 
     def _pktmon(self, ticks: int, number: int, body: bytes, at: int) -> Packet | None:
         """Take a packet as the first component saw it; further components, and drops, tell the same packet again."""
-        group, count, kind, reason, _ = _PKTMON_HEAD(body)
+        group, count, kind, why, _ = _PKTMON_HEAD(body)
         head = _pktmon_head(body)
         wire, size = _SIZES(body, head - 4)
         if number == _DROP:
-            self._drops[reason] += 1
+            self._drops[why] += 1
+        link = _PKTMON_LINKS.get(kind)
+        if link is None:
+            return None
         if (group, count) in self._seen:
             self._copies += 1
             return None
         self._seen.add((group, count))
-        link = _PKTMON_LINKS.get(kind)
         frame = body[head : head + size]
-        if link is None:
-            return None
         kept = _decrypted(frame) if link == 105 else None
         return Packet(ticks, link, max(wire, len(frame)), at + head, len(frame), kept)
 
@@ -197,8 +198,14 @@ class Trace:
         )
         self.warnings += [f"{count} {what}" for count, what in told if count]
         if self._drops:
-            reasons = ", ".join(f"{count} for reason {reason}" for reason, count in self._drops.most_common(5))
-            self.warnings.append(f"Windows itself dropped {self._drops.total()} packets: {reasons}")
+            from analyzer.capture.drops import reason
+
+            reasons = "; ".join(f"{count} x {reason(number)}" for number, count in self._drops.most_common(5))
+            self.warnings.append(f"Windows itself dropped {_packets(self._drops.total())}: {reasons}")
+
+
+def _packets(count: int) -> str:
+    return "1 packet" if count == 1 else f"{count} packets"
 
 
 def is_etl(start: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from struct import Struct
 from typing import NamedTuple
 
 from analyzer.capture import pcap, pcapng
@@ -58,11 +60,29 @@ READS = (
 )
 """What is read, for messages and for 'mailscope doctor'."""
 
-_TSHARK = "use --engine tshark, or convert it: editcap -F pcap IN OUT.pcap"
+ASK_TSHARK = "install tshark, which is asked then, or convert it: editcap -F pcap IN OUT.pcap"
+"""What to do about a capture of a format that is not ours."""
 _PACKED = "unpack it first"
+_FOREIGN: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"TRSNIFF data", "a capture of the DOS Sniffer"),
+    (0, b"XCP\0", "a capture of NetXRay or the Windows Sniffer"),
+    (0, b"btsnoop\0", "a Bluetooth snoop log, which hardly holds mail"),
+    (0, b"ObserverPktBuffe", "a capture of Observer"),
+    (0, b"\x7fver", "a capture of EtherPeek or OmniPeek"),
+    (0, b"\xaa\xaa\xaa\xaa", "a capture of InfoVista 5View"),
+    (0, b"\x54\x52\x00\x64\x00", "a packet log of HP-UX nettl"),
+    (0, b"\x05VNF", "a capture of Visual UpTime"),
+    (0, b"NetS", "a NetScaler trace"),
+    (4, b"NetScaler", "a NetScaler trace"),
+    (0, b"iptrace ", "a trace of AIX iptrace"),
+)
+"""(offset, octets, name) of captures that only tshark reads."""
+_FOREIGN_TEXT = (
+    (re.compile(rb"(?:PRI-|WAN-)?(?:XMIT|RECV)-[\w.-]+:|WD_DIALOUT_DISP"), "a trace of an Ascend access server"),
+)
+_HCI = Struct("<HBBII").unpack_from  # octets, direction, nothing, time (hcidump -w)
+_HCI_BYTES = 12
 _OTHERS: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"btsnoop\0", "a Bluetooth snoop log", "it holds no mail traffic"),
-    (0, b"TRSNIFF data", "a Network General Sniffer capture", _TSHARK),
     (0, b"Rar!", "a RAR archive", _PACKED),
     (0, b"MSCF", "a cabinet archive", _PACKED),
     (0, b"ElfFile\0", "a Windows event log", "give the packet capture instead"),
@@ -107,14 +127,16 @@ def recognise(start: bytes, path: Path) -> Format:
     if start.startswith(_LOCKED):
         hint = "decrypt it first, then give the capture in it"
         raise PasswordNeeded("the file is encrypted and needs a password or a key", path=path, hint=hint)
-    what, todo = _look(start)
+    what, todo, foreign = _look(start)
     octets = start[:8].hex(" ")
-    raise UnknownFormat(
+    unknown = UnknownFormat(
         f"not a capture we read: {what} (first octets {octets})",
         path=path,
         offset=0,
         hint=f"{todo}; formats read: {READS}",
     )
+    unknown.foreign = foreign
+    raise unknown
 
 
 def is_chaff(name: str, start: bytes) -> bool:
@@ -123,10 +145,32 @@ def is_chaff(name: str, start: bytes) -> bool:
     return last.startswith(_CHAFF) or last.rsplit("/", maxsplit=1)[-1].startswith(_CHAFF) or is_text(start)
 
 
-def _look(start: bytes) -> tuple[str, str]:
+def _look(start: bytes) -> tuple[str, str, bool]:
+    """Return what a file is, what to do, and whether tshark may know it."""
     for offset, magic, what, todo in _OTHERS:
         if start.startswith(magic, offset):
-            return what, todo
+            return what, todo, False
+    for offset, magic, what in _FOREIGN:
+        if start.startswith(magic, offset):
+            return what, ASK_TSHARK, True
+    if _is_hci(start):
+        return "a Bluetooth log of hcidump, which hardly holds mail", ASK_TSHARK, True
     if is_text(start):
-        return "it looks like text", "give the capture file itself, or Wireshark's packet list as text or CSV"
-    return "the first octets belong to no format known here", "if Wireshark opens it, use --engine tshark"
+        names = [what for words, what in _FOREIGN_TEXT if words.search(start)]
+        if names:
+            return names[0], ASK_TSHARK, True
+        return "it looks like text", "give the capture file itself, or Wireshark's packet list as text or CSV", True
+    return "the first octets belong to no format known here", f"if Wireshark opens it, {ASK_TSHARK}", True
+
+
+def _is_hci(start: bytes) -> bool:
+    """Tell a log of hcidump, which has no magic, by its first three records."""
+    at = 0
+    for _ in range(3):
+        if at + _HCI_BYTES >= len(start):
+            return False
+        size, direction, nothing, _, fraction = _HCI(start, at)
+        if not size or direction > 1 or nothing or fraction >= 1_000_000 or not 1 <= start[at + _HCI_BYTES] <= 4:
+            return False
+        at += _HCI_BYTES + size
+    return True

@@ -92,7 +92,7 @@ class OddPorts:
         self._openers[[word & 255 for word in words]] = True
         self._asleep: dict[int, _Syn] = {}
         """Connections that the selection was told nothing of, by the frame of their SYN."""
-        self._followed: set[int] = set()
+        self._followed = {_key(exact) for exact in walk.selection.followed}
         self._waiting: dict[int, int] = {}
         """Key of a connection the selection waits for -> its frame."""
         self._asked: dict[int, bytes] = {}

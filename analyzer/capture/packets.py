@@ -123,6 +123,8 @@ class Facts:
     """TLS keys lie in the file itself (pcapng's Decryption Secrets Block)."""
     warnings: list[str]
     """Oddities worth a sentence in the report."""
+    sha256: str | None = None
+    """Of a member of an archive, hexadecimal, when that was asked for."""
 
     def __init__(self, *, format: str = "", warnings: list[str] | None = None) -> None:  # noqa: A002
         self.format, self.link_types, self.warnings = format, [], [] if warnings is None else warnings

@@ -1,6 +1,7 @@
-"""Classic pcap: four magics in both byte orders, and the 'modified' header of old Linux kernels.
+"""Classic pcap: three magics in both byte orders, and the longer record headers that some systems write behind them.
 
-Format: draft-ietf-opsawg-pcap; 24 octets of file header, then per frame 16 octets (modified: 24) and the frame.
+Format: draft-ietf-opsawg-pcap; 24 octets of file header, then per frame 16 octets (modified: 24) and the frame. Red Hat 6.1
+wrote the modified header behind the usual magic, SuSE 6.3 one of 28 octets behind the modified magic, Nokia one of 20.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ MAGICS: dict[bytes, tuple[str, int, int, int]] = {
 }
 """First four octets -> byte order, ns per unit of the fraction, digits of the clock, octets of a record header."""
 
+_HEADS = {16: (20, 24), 24: (16, 28)}
+"""Octets of a record header by the magic -> what else they may be."""
+_CHAIN_RECORDS = 4
+"""Records that must lead from one to the next for another header to be believed."""
+
 _FILE_HEADER_BYTES = 24
 _TRIES = 32
 _WIRE_LIMIT_BYTES = 1 << 27
@@ -35,7 +41,7 @@ def records(data: Data, facts: Facts, at: int = _FILE_HEADER_BYTES) -> Iterator[
     Raises:
         DamageError: the file ends inside a record, or a record claims an absurd length.
     """
-    order, scale, facts.resolution, head = MAGICS[data[:4]]
+    order, scale, facts.resolution, head = _layout(data)
     if len(data) < _FILE_HEADER_BYTES:
         raise DamageError(len(data), "the file ends inside its own header")
     major, minor, network = Struct(order + "4xHH12xI").unpack_from(data)
@@ -61,9 +67,32 @@ def records(data: Data, facts: Facts, at: int = _FILE_HEADER_BYTES) -> Iterator[
         raise DamageError(at, "the file ends inside a record header")
 
 
+def _layout(data: Data) -> tuple[str, int, int, int]:
+    """Return what the magic says, with the length of record headers that the first records bear out."""
+    order, scale, digits, head = MAGICS[data[:4]]
+    if _chain(data, order, scale, head) < _CHAIN_RECORDS:
+        for other in _HEADS[head]:
+            if _chain(data, order, scale, other) == _CHAIN_RECORDS:
+                return order, scale, digits, other
+    return order, scale, digits, head
+
+
+def _chain(data: Data, order: str, scale: int, head: int) -> int:
+    """Count records, up to some, that lead from one to the next with headers of that length."""
+    unpack, at = Struct(order + "IIII").unpack_from, _FILE_HEADER_BYTES
+    for count in range(_CHAIN_RECORDS):
+        if at + head > len(data):
+            return count
+        _, fraction, size, wire = unpack(data, at)
+        if fraction * scale >= NS_PER_S or not 0 < size <= min(wire, frame_limit(1)):
+            return count
+        at += head + size
+    return _CHAIN_RECORDS
+
+
 def regular(data: Data) -> bool:
     """Tell whether the records have heads of 16 octets with the lengths in the usual order."""
-    order, _, _, head = MAGICS[data[:4]]
+    order, _, _, head = _layout(data)
     return len(data) > _FILE_HEADER_BYTES and head == 16 and Struct(order + "HH").unpack_from(data, 4) >= (2, 4)
 
 
@@ -71,7 +100,7 @@ class Records:
     """The records as the bulk walk takes them."""
 
     def __init__(self, data: Data, facts: Facts) -> None:
-        order, self._scale, facts.resolution, head = MAGICS[data[:4]]
+        order, self._scale, facts.resolution, head = _layout(data)
         self._data, self._facts = data, facts
         self.at = _FILE_HEADER_BYTES
         self._link = Struct(order + "I").unpack_from(data, 20)[0] & _LINK_MASK

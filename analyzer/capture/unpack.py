@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from analyzer.capture.archives import ARCHIVES
 from analyzer.capture.content import GZIP_MAGIC, LZ4_MAGIC, XZ_MAGIC, ZSTD_MAGIC, Content, packing
+from analyzer.capture.record import Data
 from analyzer.capture.spool import EXTRA, STEP_BYTES, Octets, Room, spooled
 from analyzer.errors import CaptureError, EngineMissing
 
@@ -29,22 +30,24 @@ XZ_MEMORY_LIMIT_BYTES = 256 << 20
 _GZIP_WINDOW = 31  # zlib's word for 'a gzip header, largest window'
 
 
-def unpacked(content: Content, path: Path) -> Iterator[Content | CaptureError]:
+def unpacked(content: Content, path: Path, *, hashed: bool) -> Iterator[Content | CaptureError]:
     """Yield whatever is packed in a file; a member that cannot be unpacked as its error.
+
+    ``hashed``: with the SHA-256 of each member of an archive.
 
     Raises:
         CaptureError: nothing can be unpacked.
         OSError: the temporary file cannot be written.
     """
-    return _opened(content, path, Room())
+    return _opened(content, path, Room(), hashed=hashed)
 
 
-def _opened(content: Content, path: Path, room: Room) -> Iterator[Content | CaptureError]:
+def _opened(content: Content, path: Path, room: Room, *, hashed: bool) -> Iterator[Content | CaptureError]:
     kind = packing(content.data)
     if kind is None or len(content.packing) >= DEPTH_LIMIT:
         yield content
     elif kind in _STREAMS:
-        yield from _opened(_unpacked(content, kind, path, room), path, room)
+        yield from _opened(_unpacked(content, kind, path, room), path, room, hashed=hashed)
     else:
         layers = (*content.packing, kind)
         for member in ARCHIVES[kind](content, path, room):
@@ -52,9 +55,17 @@ def _opened(content: Content, path: Path, room: Room) -> Iterator[Content | Capt
                 yield member
             else:
                 name = "!/".join(part for part in (content.name, member.name) if part)
-                yield from _opened(member._replace(name=name, packing=layers), path, room)
+                digest = _digest(member.data) if hashed else None
+                whole = member._replace(name=name, packing=layers, sha256=digest)
+                yield from _opened(whole, path, room, hashed=hashed)
         if isinstance(content.data, mmap.mmap):
             content.data.close()
+
+
+def _digest(data: Data) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
 
 
 # -- streams
@@ -69,7 +80,7 @@ def _unpacked(content: Content, kind: str, path: Path, room: Room) -> Content:
     data, damage = spooled(chunks, kind, room)
     if isinstance(content.data, mmap.mmap):
         content.data.close()
-    return Content(content.name, (*content.packing, kind), data, content.damage or damage)
+    return Content(content.name, (*content.packing, kind), data, content.damage or damage, content.sha256)
 
 
 def _gzip(packed: BinaryIO) -> Iterator[bytes]:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.at import NS_PER_S
+from analyzer.capture.formats import ASK_TSHARK
 from analyzer.capture.packets import Facts, Packets, Stopped, Unreachable
 from analyzer.capture.unreachable import complaint
 from analyzer.capture.window import Window
-from analyzer.errors import CaptureError, EngineMissing
+from analyzer.errors import CaptureError, EngineMissing, UnknownFormat
 from analyzer.text import clean
 
 _HINT = "install Wireshark with its command line tools (Debian: apt install tshark); pcap and pcapng files are read without it"
@@ -42,6 +43,8 @@ _ENCAPSULATIONS = {
     "210": "linux_sll2",
 }
 """Wireshark's encapsulation numbers (wiretap/wtap.h) -> our link type names."""
+_NO_CAPTURES = frozenset({"encapsulation_134", "encapsulation_175"})
+"""What Wireshark shows as one frame though it is no capture: pictures and programs; JSON."""
 
 
 class TsharkCapture:
@@ -100,6 +103,27 @@ class TsharkCapture:
             loop.run_until_complete(asyncio.sleep(0))  # lets the pipes close before their loop does
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def last_resort(path: Path, ports: frozenset[int], unknown: UnknownFormat) -> TsharkCapture:
+    """Let tshark read what our own readers do not know.
+
+    Raises:
+        UnknownFormat: as before, with what came of asking tshark in its hint.
+    """
+    try:
+        capture = TsharkCapture(path, ports)
+    except EngineMissing:
+        raise unknown from None
+    except CaptureError as failure:
+        unknown.hint = unknown.hint.replace(ASK_TSHARK, "convert it to pcap with it; tshark does not know it here")
+        raise unknown from failure
+    if not capture.facts.packets or _NO_CAPTURES & set(capture.facts.link_types):
+        raise unknown
+    capture.facts.warnings.append(
+        "our readers do not know this format: tshark read it, which finds mail by its port only"
+    )
+    return capture
 
 
 def _quiet_capture() -> Any:

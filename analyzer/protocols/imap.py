@@ -230,7 +230,9 @@ class Imap:
             return
         tag, uid, word, args = found.groups()
         verb = word.upper().decode("ascii")
-        if verb not in syntax.VERBS:
+        if line.cut and not args and syntax.is_cut_authenticate(verb):
+            self._start_authenticate(line, tag, b"")
+        elif verb not in syntax.VERBS:
             self._unknown(line, tag)
         elif verb == "LOGIN" and args:
             self._start_login(line, tag, args)

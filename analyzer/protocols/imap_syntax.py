@@ -52,7 +52,10 @@ SERVER_LINES = Grammar(
 CLIENT_LINES = Grammar(
     prose=re.compile(rb"\Z(?!)"),  # any command may end in a literal
     # an NTLM message is the one SASL line that cannot be mistaken: base64 of "NTLMSSP" NUL
-    resume=re.compile(rb"[!-)+-~]{1,64} (?:" + _VERB + rb")(?: |\Z)|DONE\Z|TlRMTVNTUAA", re.IGNORECASE),
+    # of a command cut by the snap length AUTHENTICATE is known by its first letters
+    resume=re.compile(
+        rb"[!-)+-~]{1,64} (?:(?:" + _VERB + rb")(?: |\Z)|AUTH[A-Z]{0,8}\Z)|DONE\Z|TlRMTVNTUAA", re.IGNORECASE
+    ),
     literal_after_loss=re.compile(rb"\}\Z"),
     keep=re.compile(rb"[!-~]{1,64} +LOGIN ", re.IGNORECASE),
 )
@@ -83,6 +86,11 @@ _REFUSED_WORDS = re.compile(
 )
 # Exchange, Cyrus and Zimbra say it in words; the client's "*" itself may be missing from the capture
 _CANCELLED_WORDS = re.compile(r".*\b(?:cancell?ed\b.*\bclient|client cancell?ed|AUTHENTICATE aborted)", re.IGNORECASE)
+
+
+def is_cut_authenticate(verb: str) -> bool:
+    """Tell whether the last word of a cut line is AUTHENTICATE as far as it goes; no other verb begins so."""
+    return len(verb) >= len("AUTH") and "AUTHENTICATE".startswith(verb)
 
 
 class Status(NamedTuple):

@@ -61,6 +61,9 @@ class CaptureRow(_Model):
     stopped: Stop | None
     quality: Grade
     warnings: list[str]
+    series: list[str] = Field(
+        description="files read as one capture with this one, in order; empty when it stands alone"
+    )
 
 
 class SessionRow(_Model):
@@ -98,6 +101,7 @@ class SessionRow(_Model):
     certificate_names: list[str] = Field([], description="TLS: names in the server's certificate; TLS 1.3 hides it")
     tls_alert: str | None = Field(None, description="TLS: first alert but a goodbye, such as 'client fatal unknown_ca'")
     decrypted: bool = Field(default=False, description="TLS: it was read with keys and is judged as clear text")
+    last_capture: str | None = Field(description="file of the last frame, where that is another one of a series")
 
 
 class LoginRow(_Model):
@@ -117,6 +121,7 @@ class LoginRow(_Model):
     code: str | None
     text: str | None
     auth_ms: float | None
+    decided_capture: str | None = Field(description="file of the deciding frame, where that is another one of a series")
 
 
 class AccountRow(_Model):

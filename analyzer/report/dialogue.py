@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from analyzer.at import NS_PER_S, At, Side
@@ -50,6 +50,20 @@ def lines(events: Iterable[Event]) -> list[DialogueLine]:
             continue
         delta = (event.at.ts - found[-1].at.ts) / NS_PER_S if found else 0.0
         found.append(DialogueLine(event.at, delta, *told))
+    return found
+
+
+def placed(told: Iterable[DialogueLine], place: Callable[[int], tuple[str, int]]) -> list[DialogueLine]:
+    """Return lines whose frames are counted through a series of files as each file counts them, and say which it is."""
+    found: list[DialogueLine] = []
+    before = None
+    for line in told:
+        name, frame = place(line.at.frame)
+        at = At(frame, line.at.ts)
+        if name != before:
+            found.append(DialogueLine(at, 0.0, "-", f"in {name}"))
+            before = name
+        found.append(line._replace(at=at))
     return found
 
 

@@ -106,6 +106,7 @@ def _capture(seen: CaptureSeen) -> dict[str, Any]:
         "stopped": None if stopped is None else stopped._asdict(),
         "quality": {"grade": seen.quality.grade, "reasons": list(seen.quality.reasons)},
         "warnings": list(seen.warnings),
+        "series": list(seen.series),
     }
 
 
@@ -151,6 +152,7 @@ def session_row(session: Session, digits: int = MICROSECONDS) -> dict[str, Any]:
         "certificate_names": list(session.certificate_names),
         "tls_alert": session.tls_alert,
         "decrypted": session.decrypted,
+        "last_capture": session.last_capture,
     }
 
 
@@ -174,6 +176,7 @@ def login_row(login: Login, digits: int = MICROSECONDS) -> dict[str, Any]:
         "client": login.client,
         "server": login.server,
         "mailbox": login.mailbox,
+        "decided_capture": login.decided_capture,
     }
 
 

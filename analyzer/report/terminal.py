@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.at import NS_PER_S
+from analyzer.capture.content import STANDARD_INPUT
 from analyzer.report.layout import Line, columns, folded, plain
 from analyzer.report.result import Result
 from analyzer.rules.finding import CLAIMS, Candidate, Finding, FrameRef, Verdict
@@ -36,6 +37,8 @@ MOST_SURE = 0.99
 TOP_FINDINGS = 3
 TOP_REASONS = 3
 TOP_FRAMES = 8
+SERIES_SHOWN = 4
+"""Files of a series named in a command; of more, the first and the last."""
 RIVAL_SHARE = 0.02
 """Share under which a rival is not worth a line."""
 
@@ -175,7 +178,15 @@ def _where(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "", f"Wireshark: frame.number in {{{', '.join(str(x.frame) for x in frames[:TOP_FRAMES])}}}"
     if finding.sessions:
         capture, uid = finding.sessions[0]
-        yield "", f"mailscope dialogue {capture} --session {uid}"
+        yield "", f"mailscope dialogue {_files(capture, result)} --session {uid}"
+
+
+def _files(capture: str, result: Result) -> str:
+    """Return what to call the input of a session by: all of a series, of which no part alone has its session."""
+    names = next((x.series for x in result.captures if x.name == capture), ()) or (capture,)
+    names = tuple(dict.fromkeys(name.split("!/")[0] if len(names) > 1 else name for name in names))
+    shown = names if len(names) <= SERIES_SHOWN else (names[0], "...", names[-1])
+    return " ".join("-" if name.split("!/")[0] == STANDARD_INPUT else name for name in shown)
 
 
 def _cures(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, str]]:

@@ -55,6 +55,8 @@ class CaptureSeen(NamedTuple):
     stopped: Stopped | None
     quality: Quality
     warnings: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    """Names of the files that were read as one capture, itself among them, in order; none when it stands alone."""
 
     @property
     def unread(self) -> bool:
@@ -102,6 +104,22 @@ def unread(name: str, state: str, reason: str, sha256: str | None = None, hint: 
     return CaptureSeen(name, sha256, None, (), 0, None, None, 6, state, None, quality)
 
 
+def _snapped(packets: int, sessions: Sequence[Session]) -> tuple[int, str]:
+    """Return what the snap length costs, by how much of what was said it left."""
+    left = sum(s.client_bytes + s.server_bytes for s in sessions)
+    missed = sum(s.missed_bytes for s in sessions)
+    what = f"{packets} mail packets were cut by the snap length"
+    if not left:
+        return 3, f"{what}: nothing of what was said is left; capture whole packets"
+    return (2, f"{what}: most of what was said is missing; capture whole packets") if missed > left else (1, what)
+
+
+def worse(quality: Quality, reason: str) -> Quality:
+    """Take one grade off for a reason."""
+    grade = _GRADES[min(_GRADES.index(quality.grade) + 1, len(_GRADES) - 1)]
+    return Quality(grade, (*quality.reasons, reason), (*quality.lacks, Lack("series", 1, reason)))
+
+
 def _quality(facts: Facts, sessions: Sequence[Session], found: Instead | None) -> Quality:
     """Grade by steps from A: each lack costs some; F is kept for a capture with nothing to judge."""
     if not sessions:
@@ -134,7 +152,7 @@ def _lacks(facts: Facts, sessions: Sequence[Session]) -> Iterator[Lack]:
     if facts.stopped:
         yield Lack("stopped", 1, f"reading stopped after frame {facts.stopped.frame}: {facts.stopped.reason}")
     if facts.snapped:
-        yield Lack("cut", 1, f"{facts.snapped} mail packets were cut by the snap length")
+        yield Lack("cut", *_snapped(facts.snapped, sessions))
     gaps = sum(1 for s in spoke if s.missed_bytes and not _never_came(s))
     if gaps > facts.snapped:
         steps = 2 if gaps * MANY > len(spoke) else 1

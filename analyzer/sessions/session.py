@@ -88,6 +88,8 @@ class Login(NamedTuple):
     server_port: int
     server_name: str | None = None
     """What the server called itself in an NTLM challenge."""
+    decided_capture: str | None = None
+    """File of the deciding reply, where that is another one of a series."""
 
 
 class Crossing(NamedTuple):
@@ -236,6 +238,8 @@ class Session(NamedTuple):
     """TLS: how much was said inside, by turns."""
     decrypted: bool = False
     """TLS: it was read with keys and is judged as clear text."""
+    last_capture: str | None = None
+    """File of the last packet, where that is another one of a series."""
 
     @property
     def login(self) -> Login | None:

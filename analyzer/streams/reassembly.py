@@ -200,6 +200,9 @@ class Half:
         end = position + len(data) + cut
         if not self.firm and not self._first(position, end, flags):
             return True
+        if position == self.next - 1 and len(data) > 1 and not self.octets + self.missed and self.isn is not None:
+            # Written by a program that does not count the SYN: no TCP sends data on its number, nor a keep-alive this long.
+            self.begin(position, firm=True)
         if end <= self.next:
             if end > self.acked:
                 self._insist(position, end - position, at)

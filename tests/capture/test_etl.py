@@ -121,7 +121,37 @@ def test_pktmon_keeps_the_first_appearance_and_tells_drops(tmp_path: Path) -> No
     rows, facts, _ = read(tmp_path / "a", trace(events))
     assert (rounded(rows), facts.packets) == (rounded(expected()), 7)
     assert "8 further appearances" in facts.warnings[0]
-    assert facts.warnings[1] == "Windows itself dropped 1 packets: 1 for reason 30"
+    assert facts.warnings[1] == "Windows itself dropped 1 packet: 1 x reason 30"
+
+
+def test_drops_are_told_with_their_reason(tmp_path: Path) -> None:
+    """A dropped packet is told by the event of the drop alone, or by the components before, too."""
+    events = [pktmon(frame, ticks(number), number) for number, frame in enumerate(FRAMES[:5])]
+    events += [pktmon(FRAMES[5], ticks(5), 5, drop=909), pktmon(FRAMES[6], ticks(6), 6, drop=909)]
+    events += [pktmon(FRAMES[4], ticks(4) + 1, 4, drop=1204, component=3)]
+    rows, facts, _ = read(tmp_path / "a", trace(events))
+    assert rounded(rows) == rounded(expected())
+    assert facts.warnings[-1] == (
+        "Windows itself dropped 3 packets: 2 x blocked by the firewall or another filter (909);"
+        " 1 x nobody listens on the port (1204)"
+    )
+
+
+def test_pktmon_tells_packets_apart_by_group_and_number(tmp_path: Path) -> None:
+    """The same octets sent twice are two packets; one packet in all components is one, whatever its frame looks like there."""
+    twice = [pktmon(FRAMES[0], ticks(0), 0), pktmon(FRAMES[0], ticks(5), 1)]
+    assert read(tmp_path / "a", trace(twice))[1].packets == 2
+    once = [pktmon(FRAMES[0], ticks(0), 0), pktmon(b"\0" * 40 + FRAMES[0], ticks(5), 0)]
+    assert read(tmp_path / "b", trace(once))[1].packets == 1
+    strange = [pktmon(FRAMES[0], ticks(0), 0, kind=7), pktmon(FRAMES[0], ticks(5), 0)]
+    rows, facts, _ = read(tmp_path / "c", trace(strange))
+    assert (len(rows), facts.packets, facts.warnings) == (1, 1, [])
+
+
+def test_pktmon_in_no_order_of_time(tmp_path: Path) -> None:
+    events = [pktmon(frame, ticks(number), number) for number, frame in enumerate(FRAMES)]
+    content = header() + buffer(events[4:]) + buffer(events[2:4]) + buffer(events[:2])
+    assert rounded(read(tmp_path / "a", content)[0]) == rounded(expected())
 
 
 def test_pktmon_cuts_packets(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from analyzer.capture import open_capture
 from analyzer.errors import CaptureError, EngineMissing, UnknownFormat
 from tests.capture.building import ethernet, pcap, talk
 
+HCI = b"\x09\x00\x00\x00" + bytes(8) + b"\x02" + bytes(8)
 GOOD = pcap([ethernet(datagram) for datagram in talk()])
 
 
@@ -42,7 +43,11 @@ def test_a_file_one_may_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said", "hint"),
     [
-        (b"TRSNIFF data    \x1a", "Sniffer", "--engine tshark"),
+        (b"TRSNIFF data    \x1a", "DOS Sniffer", "editcap"),
+        (b"XCP\x00002.001", "Windows Sniffer", "editcap"),
+        (b"btsnoop\x00\x00\x00\x00\x01", "Bluetooth snoop log", "install tshark"),
+        (HCI * 3, "hcidump", "install tshark"),
+        (b'login: \r\nPRI-XMIT-27:  (task "l1Task" at 0x10216fe0)\r\n', "Ascend", "install tshark"),
         (b"Rar!\x1a\x07\1\0", "RAR archive", "unpack it first"),
         (b"No.,Time,Source\r\n1,0.0,192.0.2.1\r\n", "looks like text", "packet list"),
         ("No. Zeit Größe".encode("utf-16"), "looks like text", "packet list"),

@@ -1,6 +1,8 @@
 """Classic pcap: every magic, every way of being cut."""
 
+import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,40 @@ def test_every_magic_gives_the_same_rows(tmp_path: Path, order: str, magic: int,
     assert rows == expected()
     assert (facts.format, facts.link_types, facts.resolution, facts.packets) == ("pcap", ["ethernet"], digits, 7)
     assert (facts.start, facts.end, facts.stopped) == (START, START + 6 * STEP, None)
+
+
+@pytest.mark.parametrize(
+    ("magic", "extra"),
+    [
+        pytest.param(0xA1B2C3D4, 4, id="Nokia"),
+        pytest.param(0xA1B2C3D4, 8, id="Red Hat 6.1"),
+        pytest.param(0xA1B2CD34, 12, id="SuSE 6.3"),
+        pytest.param(0xA1B2CD34, 0, id="modified in name only"),
+    ],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_headers_longer_than_the_magic_says(tmp_path: Path, magic: int, extra: int, order: str) -> None:
+    content = pcap(FRAMES, order=order, magic=magic, extra=extra)
+    rows, facts, _ = read(tmp_path / "a", content)
+    assert (rows, facts.packets, facts.stopped) == (expected(), 7, None)
+    rows, facts, _ = read(tmp_path / "a", content[:-1])
+    assert (rows, facts.packets) == (expected(6), 6)
+
+
+@pytest.mark.skipif(shutil.which("editcap") is None, reason="editcap is not installed")
+@pytest.mark.parametrize("kind", ["modpcap", "nokiapcap", "rh6_1pcap", "suse6_3pcap", "nsecpcap"])
+def test_what_wireshark_writes(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_bytes(pcap(FRAMES))
+    subprocess.run(["editcap", "-F", kind, tmp_path / "a", tmp_path / "b"], check=True, capture_output=True)
+    rows, facts, _ = read(tmp_path / "b")
+    assert (rows, facts.stopped) == (expected(), None)
+
+
+def test_a_damaged_record_does_not_change_the_headers(tmp_path: Path) -> None:
+    content = bytearray(pcap(FRAMES))
+    at = 24 + 16 + len(FRAMES[0])
+    content[at + 4 : at + 8] = b"\xff" * 4
+    assert read(tmp_path / "a", bytes(content))[1].packets == 7
 
 
 def test_upper_bits_of_the_link_type_are_not_the_link_type(tmp_path: Path) -> None:

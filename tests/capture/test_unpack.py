@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import tarfile
@@ -15,6 +16,7 @@ import py7zr
 import pytest
 import zstandard
 
+import analyzer
 from analyzer.capture import Capture, captures, open_capture, spool, unpack
 from analyzer.errors import CaptureError, EngineMissing, PasswordNeeded, UnknownFormat
 from tests.capture.building import ethernet, expected, pcap, pcapng, read, talk
@@ -202,6 +204,18 @@ def test_encrypted_members_ask_for_the_password_and_the_others_are_read(tmp_path
     assert others == [("case!/b.pcap", "pcap (zip)", 7)]
 
 
+def test_aes_is_named(tmp_path: Path) -> None:
+    """WinZip's AES: method 99 in both headers of the member."""
+    octets = bytearray(encrypted(zipped({"a.pcap": GOOD, "b.pcap": GOOD})))
+    for place in (8, octets.index(b"PK\1\2") + 10):
+        octets[place : place + 2] = (99).to_bytes(2, "little")
+    error, *others = all_of(tmp_path / "case", bytes(octets))
+    assert isinstance(error, PasswordNeeded)
+    assert str(error) == "the member a.pcap is encrypted with AES and needs a password"
+    assert others == [("case!/b.pcap", "pcap (zip)", 7)]
+    assert analyzer.read(tmp_path / "case", strict=False).result.captures[0].state == "password_needed"
+
+
 @pytest.mark.parametrize(
     "content", [seven({"a.pcap": GOOD}, "secret"), b"Salted__" + bytes(64), b"-----BEGIN PGP MESSAGE-----\n\nabc\n"]
 )
@@ -311,3 +325,17 @@ def test_an_empty_gzip(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(gzip.compress(b""))
     with pytest.raises(CaptureError, match="empty file packed"):
         open_capture(tmp_path / "a")
+
+
+def test_each_member_of_an_archive_has_its_own_digest(tmp_path: Path) -> None:
+    packed = gzip.compress(GOOD)
+    members = {"a.pcap": GOOD, "b.pcap.gz": packed, "c.bin": bytes(600), "d.zip": zipped({"e.pcap": OTHER})}
+    path = tmp_path / "case.zip"
+    path.write_bytes(zipped(members))
+    digests = {x.name: x.sha256 for x in analyzer.read(path, strict=False).result.captures}
+    wanted = {"a.pcap": GOOD, "b.pcap.gz": packed, "c.bin": bytes(600), "d.zip!/e.pcap": OTHER}
+    assert digests == {f"case.zip!/{name}": hashlib.sha256(octets).hexdigest() for name, octets in wanted.items()}
+    assert {x.sha256 for x in analyzer.read(path, strict=False, hashed=False).result.captures[:2]} == {None}
+    (tmp_path / "a.gz").write_bytes(packed)  # one file, packed: its digest is the one that can be looked up
+    (seen,) = analyzer.read(tmp_path / "a.gz").result.captures
+    assert seen.sha256 == hashlib.sha256(packed).hexdigest()

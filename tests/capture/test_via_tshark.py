@@ -2,12 +2,13 @@
 
 import asyncio
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from analyzer.capture import open_capture
-from analyzer.errors import CaptureError
+from analyzer.errors import CaptureError, UnknownFormat
 from tests.capture.building import (
     CLIENT,
     GREETING,
@@ -106,3 +107,43 @@ def test_what_tshark_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\0\1\2\3 no capture at all")
     with pytest.raises(CaptureError, match="tshark cannot read it"):
         open_capture(tmp_path / "a", engine="tshark")
+
+
+@pytest.mark.parametrize("kind", ["ngsniffer", "commview-ncf"])
+def test_formats_that_are_not_ours_go_through_tshark(tmp_path: Path, kind: str, editcap: str) -> None:
+    content = pcap([ethernet(datagram) for datagram in talk()])
+    (tmp_path / "a.pcap").write_bytes(content)
+    done = subprocess.run([editcap, "-F", kind, tmp_path / "a.pcap", tmp_path / "b"], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip(f"editcap cannot write {kind}")
+    with pytest.raises(UnknownFormat, match="a capture of" if "sniffer" in kind else "not a capture we read"):
+        open_capture(tmp_path / "b")
+    rows, facts, _ = read(tmp_path / "b", engine="auto")
+    assert [row[2:10] for row in rows] == [row[2:10] for row in expected()]
+    assert "tshark read it" in facts.warnings[0]
+
+
+def test_ours_are_not_asked_of_tshark(tmp_path: Path) -> None:
+    rows, facts, _ = read(tmp_path / "a", pcap([ethernet(datagram) for datagram in talk()]), engine="auto")
+    assert (rows, facts.format, facts.warnings) == (expected(), "pcap", [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"a": [1, 2]}', b"<?xml version='1.0'?><a/>", b"\x7fELF" + bytes(80), b"\x89PNG\r\n\x1a\n", b"some words\n"],
+)
+def test_what_tshark_shows_though_it_is_no_capture(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(UnknownFormat, match="not a capture we read"):
+        open_capture(tmp_path / "a", engine="auto")
+
+
+def test_what_nobody_knows_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"TRSNIFF data but nothing behind it")
+    with pytest.raises(UnknownFormat) as caught:
+        open_capture(tmp_path / "a", engine="auto")
+    assert "tshark does not know it here" in caught.value.hint
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnknownFormat) as caught:
+        open_capture(tmp_path / "a", engine="auto")
+    assert "install tshark" in caught.value.hint

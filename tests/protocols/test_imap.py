@@ -289,6 +289,38 @@ def test_greeting_after_a_hasty_client() -> None:
     assert len(pick(told("CA1 LOGIN joe x\r\n", READY, "SA1 NO LOGIN failed.\r\n"), Greeting)) == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "outcome"),
+    [
+        ("A1 AUTHENT", ["refused"]),
+        ("A1 AUTHENTICATE", ["refused"]),
+        ("A1 AUTH", ["refused"]),
+        ("A1 LOGIN u", ["refused"]),
+        ("A1 AUT", []),
+        ("A1 AUTHORS", []),
+        ("A1 AUTHENTIK", []),
+        ("A1 SELECT ", []),
+    ],
+)
+def test_what_a_short_snap_length_leaves(command: str, outcome: list[str]) -> None:
+    """64 octets hold ten of what was said: the beginning of each line, the rest is told as lost."""
+    steps: list[Step] = [
+        "S* OK The M",
+        ("S", 30),
+        f"C{command}",
+        ("C", 12),
+        "S+ \r\n",
+        "SA1 NO AUTH",
+        ("S", 20),
+    ]
+    assert outcomes(*steps) == outcome
+
+
+@pytest.mark.parametrize("command", ["A1 AUTHENT\r\n", "A1 AUTHENT ICATE\r\n"])
+def test_a_whole_line_is_no_cut_authenticate(command: str) -> None:
+    assert pick(told(READY, f"C{command}", "SA1 NO AUTHENT failed\r\n"), AuthStarted) == []
+
+
 # bounds
 
 

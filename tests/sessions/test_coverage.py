@@ -29,6 +29,13 @@ GRADES = {
     "nothing missing": (facts(), many(4), "A", 0),
     "cut file": (facts(stopped=CUT), many(4), "B", 1),
     "snap length": (facts(snapped=9), many(4), "B", 1),
+    "snap length that leaves little": (facts(snapped=9), many(4, missed_bytes=1301), "C", 1),
+    "snap length that leaves nothing": (
+        facts(snapped=9),
+        many(4, client_bytes=0, server_bytes=0, missed_bytes=9),
+        "D",
+        1,
+    ),
     "one of five with a gap": (facts(), many(4) + many(1, missed_bytes=9), "B", 1),
     "half with gaps": (facts(), many(2) + many(2, missed_bytes=9), "C", 1),
     "gaps explained by the snap length": (facts(snapped=9), many(2) + many(2, missed_bytes=9), "B", 1),
