@@ -14,7 +14,7 @@ from tests.rules.stories import CASES, findings
 
 RULES = load_rules()
 HEADINGS = ("Looks for", "Why", "What would refute it", "Evidence", "Sources")
-KINDS = {"login", "greeting", "mailbox", "connect", "silence", "ending", "reset"}
+KINDS = {"login", "greeting", "mailbox", "connect", "silence", "ending", "reset", "sealed", "tls"}
 each = pytest.mark.parametrize("rule", RULES, ids=lambda r: r.cause)
 
 
