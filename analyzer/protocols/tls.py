@@ -156,14 +156,12 @@ class Tls:
             self._inside(side, half.size, at)
 
     def _alert(self, side: Side, body: bytes, at: At) -> None:
-        """Tell of an alert; of an encrypted one only while nothing was said inside: later ones say goodbye."""
+        """Tell of an alert that can be read; up to TLS 1.2 the others come behind the handshake, and say goodbye."""
         if len(body) == 2:
             level, number = body
             if number not in _CLOSING:
                 name = _ALERTS.get(number, f"alert_{number}")
                 self._events.append(TlsAlert(at, side, _LEVELS.get(level, "unknown"), name))
-        elif not self._records and body:
-            self._events.append(TlsAlert(at, side, "unknown", "encrypted"))
 
     def _inside(self, side: Side, size: int, at: At) -> None:
         """Count a record of application data; in TLS 1.3 the end of the handshake looks like one."""

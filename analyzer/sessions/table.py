@@ -25,6 +25,10 @@ SESSION_COLUMNS = [
     "first_frame",
     "last_frame",
     "conn_state",
+    "sni",
+    "tls_version",
+    "tls_alert",
+    "decrypted",
     "handshake_ms",
     "greeting_ms",
     "greeting",
@@ -40,10 +44,6 @@ SESSION_COLUMNS = [
     "server_bytes",
     "missed_bytes",
     "retransmits",
-    "sni",
-    "tls_version",
-    "tls_alert",
-    "decrypted",
 ]
 LOGIN_COLUMNS = [
     "capture",

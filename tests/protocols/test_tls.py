@@ -199,7 +199,6 @@ V13 = extension(43, b"\x03\x04")
         (b"\x01\x70", "warning", "unrecognized_name"),
         (b"\x02\xee", "fatal", "alert_238"),
         (b"\x09\x50", "unknown", "internal_error"),
-        (bytes(24), "unknown", "encrypted"),
     ],
 )
 def test_alerts(body: bytes, level: str, words: str) -> None:
@@ -212,9 +211,10 @@ def test_goodbyes_and_nothing_are_no_alerts(body: bytes) -> None:
     assert kinds(play([(S, record(21, body), 1)])) == [TlsTalk]
 
 
-def test_an_encrypted_alert_behind_the_talk_is_a_goodbye() -> None:
-    events = play([(C, record(20, b"\x01") + record(22, bytes(40)) + record(23, bytes(50)) + record(21, bytes(26)), 1)])
-    assert kinds(events) == [TlsTalk]
+def test_who_hangs_up_behind_the_handshake_says_goodbye(pair: Pair, version: str) -> None:
+    """A balancer's look at the port."""
+    events = play(whole(Tunnel(pair, version).handshake().goodbye(C).steps))
+    assert not [x for x in events if isinstance(x, TlsAlert)]
 
 
 def test_an_encrypted_alert_in_place_of_the_client_s_finished() -> None:

@@ -9,7 +9,8 @@ What would refute it
     The very same secret accepted before and after the refusal; a host accepted again without anybody having typed.
 Evidence
     words, other secret, corrected (refused, then accepted with another secret), several secrets, everywhere, never here,
-    changed; and against: reversal, returned, known credentials.
+    changed; and against: reversal, returned, known credentials. Inside TLS, without keys: shape, answer, never here, half;
+    never more than suspected.
 Sources
     RFC 5530, section 3; RFC 4616; Microsoft: NTLM (MS-NLMP).
 """

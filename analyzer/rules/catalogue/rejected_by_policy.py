@@ -1,15 +1,16 @@
 """Rejected by policy: the server does not want this client, sender or relay, whoever logs in.
 
 Looks for
-    Enhanced status codes X.7.n, words of relay and permission, an error limit.
+    Enhanced status codes X.7.n, words of relay and permission, an error limit; an alert that breaks a TLS handshake off.
 Why
-    A receive connector's permissions, a block list or an error limit refuses; connections and passwords play no part.
+    A receive connector's permissions, a block list or an error limit refuses; connections and passwords play no part. Nor
+    do they where a server takes no TLS so old, or a client does not trust the certificate.
 What would refute it
-    The words are explicit; nothing else is taken for it.
+    The words are explicit; nothing else is taken for it. TLS of the same client that works on the same port.
 Evidence
-    words.
+    words, alert (decisive when the server says protocol_version or insufficient_security; else it fits other causes too).
 Sources
-    RFC 3463, section 3.8; Microsoft: receive connectors.
+    RFC 3463, section 3.8; RFC 8446, section 6.2; Microsoft: receive connectors.
 """
 
 from __future__ import annotations

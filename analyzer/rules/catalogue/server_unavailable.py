@@ -1,7 +1,8 @@
 """Back end or service trouble: the server cannot serve anybody, whoever asks.
 
 Looks for
-    Words that say so; every account refused at the same time; connections accepted and closed at once without a word.
+    Words that say so, and the TLS alert internal_error; every account refused at the same time; connections accepted and
+    closed at once without a word.
 Why
     A front end that cannot reach its directory or its store refuses good credentials, with the words of bad ones.
 What would refute it
