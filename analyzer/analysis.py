@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
 from analyzer.capture import MAIL_PORTS, Capture, captures, file_of
+from analyzer.capture.formats import EVENT_LOG_MAGIC, SNIFF_BYTES
+from analyzer.capture.summary import is_text
 from analyzer.errors import AnalyzerError, CaptureError, PasswordNeeded, UnknownFormat
 from analyzer.protocols import Event
 from analyzer.report.result import Result
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
+    from analyzer.sessions.records import Log
+    from analyzer.sessions.records.align import Aligned
 
 
 def known_from(words: Iterable[str]) -> Known:
@@ -288,6 +292,28 @@ def _known_and_ports(known: Iterable[str], ports: Iterable[int]) -> tuple[Known,
     return known_from(known), MAIL_PORTS | frozenset(ports)
 
 
+def _is_log(path: Path) -> bool:
+    """Tell whether a file is a server's log, by its content; only what looks like one costs more than a glance."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(SNIFF_BYTES)
+    except (OSError, ValueError):
+        return False
+    if not start.startswith(EVENT_LOG_MAGIC) and not (start and is_text(start)):
+        return False
+    from analyzer.sessions.records import is_log
+
+    return is_log(path)
+
+
+def _read_log(path: Path) -> Log:
+    from analyzer.sessions.records import read_log
+
+    return read_log(path)
+
+
 def read(
     *paths: str | Path,
     known: Iterable[str] = (),
@@ -295,27 +321,39 @@ def read(
     engine: str = "own",
     strict: bool = True,
     hashed: bool = True,
+    logs: Iterable[str | Path] = (),
 ) -> Analysis:
     """Read captures and judge what they say about mail logins.
 
     Args:
-        paths: files or glob patterns.
+        paths: files or glob patterns; a server's log among them is told by its content and counts as evidence.
         known: what you know from elsewhere: 'credentials-verified', 'others-working', 'limit=N'.
         ports: TCP ports to treat as mail ports besides the usual ones.
         engine: 'own', or 'tshark' to let Wireshark's engine read the file.
         strict: raise for a file that cannot be read; otherwise it is reported among the captures.
         hashed: compute the SHA-256 of each file; on a large one that takes longer than reading it.
+        logs: further files or patterns that are a server's logs, whatever they look like.
 
     Raises:
         CaptureError: when a file cannot be read at all (``strict``), or none was named.
         AnalyzerError: for a word in ``known`` that is not understood.
     """
     said, watched = _known_and_ports(known, ports)
-    files = expand(paths)
-    if not files:
+    given, told = expand(paths), expand(logs)
+    if not given and not told:
         raise AnalyzerError("no capture was named", hint="give one or more capture files")
+    told += [path for path in given if _is_log(path)]
+    files = [path for path in given if path not in told]
     all_seen: list[CaptureSeen] = []
     sessions: list[Session] = []
+    records: list[Log] = []
+    for path in told:
+        try:
+            records.append(_read_log(path))
+        except CaptureError as error:
+            if strict:
+                raise
+            all_seen.append(_unreadable(path, error))
     for path in files:
         try:
             for seen, found in _read_file(path, watched, engine, hashed=hashed):
@@ -325,14 +363,15 @@ def read(
             if strict:
                 raise
             all_seen.append(_unreadable(path, error))
-    return Analysis(_result(all_seen, sessions, said), files, watched, engine)
+    return Analysis(_result(all_seen, sessions, said, records), files, watched, engine)
 
 
-def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known) -> Result:
+def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known, logs: Sequence[Log]) -> Result:
     from analyzer.remedies import fill
 
     merged = merge(sessions)
-    scene = Scene(merged.sessions, said)
+    beside = _beside(logs, merged.sessions) if logs else ()
+    scene = Scene(merged.sessions, said, beside)
     findings = (*judge(scene), *warn(scene))
     sessions = merged.sessions
     remedies: dict[Any, None] = {}
@@ -347,7 +386,14 @@ def _result(captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: 
         findings=findings,
         remedies=tuple(remedies),
         known=said.words,
+        records=tuple(x.seen for x in beside),
     )
+
+
+def _beside(logs: Sequence[Log], sessions: Sequence[Session]) -> tuple[Aligned, ...]:
+    from analyzer.sessions.records.align import align
+
+    return tuple(align(log, sessions) for log in logs)
 
 
 def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:

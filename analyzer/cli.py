@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from analyzer.report.result import Result
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
-OPTIONAL = {"lz4": "for .lz4 files", "py7zr": "for .7z archives", "zstandard": "for .zst files before Python 3.14"}
+OPTIONAL = {
+    "evtx": "for Windows .evtx event logs",
+    "lz4": "for .lz4 files",
+    "py7zr": "for .7z archives",
+    "zstandard": "for .zst files before Python 3.14",
+}
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
     "report", "sessions", "logins", "accounts", "dialogue", "chart", "triage", "remedy", "probe", "rules", "fields", "schema",
@@ -83,7 +88,10 @@ class By(StrEnum):
 
 
 Captures = Annotated[
-    list[Path], typer.Argument(metavar="CAPTURE", help="Capture files, archives of them, '-' for standard input.")
+    list[Path],
+    typer.Argument(
+        metavar="CAPTURE", help="Capture files, archives of them, the server's own logs, '-' for standard input."
+    ),
 ]
 Known = Annotated[
     list[str] | None,
@@ -111,17 +119,21 @@ def report(
     known: Known = None,
     ports: Ports = None,
     engine: Reader = Engine.OWN,
+    logs: Annotated[
+        list[Path] | None,
+        typer.Option("--log", metavar="FILE", help="A log of the server, whatever it looks like. Repeatable."),
+    ] = None,
     exit_zero: ExitZero = False,
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
     told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
-    result = _read(captures, known, ports, engine, hashed=told).result
+    result = _read(captures, known, ports, engine, hashed=told, logs=logs).result
     if output:
         from analyzer.report import save
 
         for path in output:
             save(result, path)
-    nothing = all(x.unread for x in result.captures) and style is Style.TEXT
+    nothing = all(x.unread for x in result.captures) and not result.records and style is Style.TEXT
     if not nothing and (not output or style is not Style.TEXT):
         _print_result(result, style)
     _tell_unread(result)
@@ -303,7 +315,8 @@ def rules(
 @app.command()
 def fields(
     record: Annotated[
-        str | None, typer.Argument(metavar="RECORD", help="session, login, account, capture, finding, evidence.")
+        str | None,
+        typer.Argument(metavar="RECORD", help="session, login, account, capture, records, finding, evidence."),
     ] = None,
 ) -> None:
     """Explain the fields of a record: name, type, unit and meaning."""
@@ -346,6 +359,9 @@ def doctor() -> None:
     from analyzer.capture.formats import READS
 
     _write(f"reads       {READS}; --engine tshark: what Wireshark reads\n")
+    from analyzer.sessions.records import READS as LOGS
+
+    _write(f"logs        {LOGS}\n")
     _write("writes      .json .txt .csv .png .svg\n")
 
 
@@ -354,12 +370,12 @@ def _records() -> dict[str, type]:
     from analyzer.rules.finding import Evidence, Finding
     from analyzer.sessions.accounts import Account
     from analyzer.sessions.coverage import CaptureSeen
+    from analyzer.sessions.records import LogSeen
     from analyzer.sessions.session import Login, Session
 
-    kinds = (Session, Login, Account, CaptureSeen, Finding, Evidence, Conclusion)
-    return dict(
-        zip(("session", "login", "account", "capture", "finding", "evidence", "conclusion"), kinds, strict=True)
-    )
+    kinds = (Session, Login, Account, CaptureSeen, LogSeen, Finding, Evidence, Conclusion)
+    names = ("session", "login", "account", "capture", "records", "finding", "evidence", "conclusion")
+    return dict(zip(names, kinds, strict=True))
 
 
 def _read(
@@ -369,6 +385,7 @@ def _read(
     engine: Engine,
     *,
     hashed: bool = False,
+    logs: Sequence[Path] | None = None,
 ) -> Analysis:
     from analyzer.analysis import read
 
@@ -379,6 +396,7 @@ def _read(
         engine=engine.value,
         strict=False,
         hashed=hashed,
+        logs=logs or (),
     )
 
 

@@ -11,6 +11,8 @@ from analyzer.capture.summary import is_text
 from analyzer.capture.unpack import MAGICS, PACKINGS
 from analyzer.errors import PasswordNeeded, UnknownFormat
 
+EVENT_LOG_MAGIC = b"ElfFile\0"
+"""How a Windows event log begins: no capture, but evidence beside one."""
 SNIFF_BYTES = 512
 """First octets looked at: a tar names itself at octet 257."""
 
@@ -46,7 +48,7 @@ _OTHERS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"TRSNIFF data", "a Network General Sniffer capture", _TSHARK),
     (0, b"Rar!", "a RAR archive", _PACKED),
     (0, b"MSCF", "a cabinet archive", _PACKED),
-    (0, b"ElfFile\0", "a Windows event log", "give the packet capture instead"),
+    (0, EVENT_LOG_MAGIC, "a Windows event log", "give it unpacked, beside the capture"),
     (0, b"%PDF-", "a PDF document", "give the capture file itself"),
     (0, b"\x89PNG", "a picture", "give the capture file itself, or paste Wireshark's packet list as text"),
     (0, b"\xff\xd8\xff", "a picture", "give the capture file itself, or paste Wireshark's packet list as text"),

@@ -186,6 +186,20 @@ class ConclusionRow(_Model):
     title: str
 
 
+class RecordsRow(_Model):
+    """A server's own log, given beside the captures."""
+
+    name: str
+    kind: str = Field(description="what it is, in words")
+    records: Count = Field(description="entries that say something about logins")
+    matched: Count = Field(description="entries that belong to logins or sessions of the captures")
+    clock_offset_s: float | None = Field(description="how far its clock is ahead of the captures'; null: not known")
+    start: Time | None
+    end: Time | None
+    times: Literal["utc", "local"] = Field(description="local: the server's own time, shown as it was written")
+    warnings: list[str]
+
+
 class Report(_Model):
     """What `mailscope report --format json` prints."""
 
@@ -197,3 +211,4 @@ class Report(_Model):
     accounts: list[AccountRow]
     findings: list[FindingRow]
     conclusion: ConclusionRow
+    records: list[RecordsRow] = Field(default_factory=list, description="logs of the server, beside the captures")

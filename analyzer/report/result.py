@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.remedies import Remedy
 from analyzer.rules.finding import CLAIMS, Finding, Verdict
 from analyzer.sessions.accounts import Account
 from analyzer.sessions.coverage import CaptureSeen
 from analyzer.sessions.session import Login, Outcome, Session
+
+if TYPE_CHECKING:
+    from analyzer.sessions.records.record import LogSeen
 
 UNREADABLE_STATES = frozenset({"not_a_capture", "password_needed", "timeout", "error"})
 """States of a capture of which nothing could be read."""
@@ -42,6 +45,8 @@ class Result:
     """For the findings, numbers filled in."""
     known: tuple[str, ...] = ()
     """What the engineer said with ``--known``."""
+    records: tuple[LogSeen, ...] = ()
+    """The server's own logs that were given beside the captures."""
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -86,4 +91,9 @@ class Result:
             return Conclusion("healthy", None, "nothing wrong found, but no login is in the capture")
         if self.captures and all(x.unread for x in self.captures):
             return Conclusion("unreadable", None, "nothing could be read")
+        if self.records and not self.captures:
+            entries = sum(x.records for x in self.records)
+            if entries:
+                return Conclusion("healthy", None, f"nothing wrong found: {entries} records, none of a refusal")
+            return Conclusion("no_mail", None, "the log says nothing about logins")
         return Conclusion("no_mail", None, "no mail traffic in the capture")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from analyzer.sessions.records.record import LogSeen
+
 WIDTH = 80
 """Columns when the output is no terminal."""
 WIDEST = 120
@@ -62,6 +64,8 @@ def show(result: Result, console: Console) -> None:
     """Print the one-screen verdict."""
     for line in _capture_lines(result):
         console.print(_text(line))
+    for log in result.records:
+        console.print(_text("   ".join(_log_facts(log))))
     console.print()
     shown = result.faults[:TOP_FINDINGS]
     if not shown:
@@ -174,6 +178,9 @@ def _oddities(result: Result) -> Iterator[str]:
     for seen in result.captures[:MANY_CAPTURES]:
         for text in (*seen.quality.reasons, *seen.warnings):
             yield f"{seen.name}: {text}" if several else text
+    for log in result.records:
+        for text in log.warnings:
+            yield f"{log.name}: {text}"
 
 
 def _capture_lines(result: Result) -> Iterator[str]:
@@ -201,6 +208,17 @@ def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:
         yield _count(len(sessions), "mail connection")
         yield _spoken({x.protocol for x in sessions}, {x.tls for x in sessions}, {x.product for x in sessions})
     yield f"quality {seen.quality.grade}"
+
+
+def _log_facts(log: LogSeen) -> Iterator[str]:
+    yield log.name
+    yield log.kind
+    yield _count(log.records, "record")
+    yield f"{log.matched:,} matched"
+    if log.clock_offset_s is not None:
+        yield f"clock {log.clock_offset_s:+,.1f} s"
+    elif log.times == "local":
+        yield "local time"
 
 
 def _spoken(protocols: Iterable[str | None], tls: Iterable[str], products: Iterable[str | None]) -> str:

@@ -42,9 +42,17 @@ def judge(scene: Scene) -> tuple[Finding, ...]:
     for s in scene.sessions:
         scenes[s.protocol, when[s.capture]].append(s)
     found = [
-        f for sessions in scenes.values() for dispute in disputes(Scene(sessions, scene.known)) for f in _judge(dispute)
+        f
+        for sessions in scenes.values()
+        for dispute in disputes(Scene(sessions, scene.known, scene.logs))
+        for f in _judge(dispute)
     ]
-    return tuple(sorted(_consistent(found), key=_rank))
+    found = _consistent(found)
+    if scene.logs:
+        from analyzer.rules.logged import logged
+
+        found += logged(scene, found)
+    return tuple(sorted(found, key=_rank))
 
 
 def _times(sessions: Iterable[Session]) -> dict[str, int]:
@@ -78,6 +86,11 @@ def _judge(dispute: Dispute) -> Iterable[Finding]:
             continue
         if said:
             testimony[rule.cause] += said
+    if dispute.scene.logs:
+        from analyzer.rules.recorded import recorded
+
+        for cause, evidence in recorded(dispute, by_cause, [c for c, said in testimony.items() if said]):
+            testimony[cause].append(evidence)
     if dispute.kind != "login" and not any(e.weight_db > 0 for said in testimony.values() for e in said):
         return
     accepted = bool(dispute.accepted) or any(
@@ -243,4 +256,4 @@ def _one(group: list[Finding]) -> Finding:
 
 
 def _rank(f: Finding) -> tuple[int, int, float, int]:
-    return _ORDER[f.verdict], 0 if f.severity == "fault" else 1, -f.confidence, f.start
+    return 0 if f.severity == "fault" else 1, _ORDER[f.verdict], -f.confidence, f.start
