@@ -216,7 +216,7 @@ def _log_facts(log: LogSeen) -> Iterator[str]:
     yield _count(log.records, "record")
     yield f"{log.matched:,} matched"
     if log.clock_offset_s is not None:
-        yield f"clock {log.clock_offset_s:+,.1f} s"
+        yield f"clock {round(log.clock_offset_s, 1) + 0.0:+,.1f} s"
     elif log.times == "local":
         yield "local time"
 

@@ -175,6 +175,10 @@ def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str,
     peak, _ = book.line.peak
     facts["peak"] = peak
     told = dispute.told_limit or dispute.scene.known.limit
+    if not told and dispute.scene.logs:
+        from analyzer.rules.recorded import noted_limit
+
+        told = noted_limit(dispute, weighed.cause)
     limit = told or (
         book.standing.height
         if weighed.cause == "per_user_connection_limit" and book.standing.clean and book.wide

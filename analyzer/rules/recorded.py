@@ -33,6 +33,7 @@ SAME_TIME_DB = {
 }
 """A record of the account, or of the whole server, at the time of the refusals, that cannot be tied to one of them."""
 SAME_TIME_ELSE_DB = 8.0
+"""The same of another cause, or where the log may be another server's."""
 NO_CLOCK_DB = 6.0
 """The same from a log whose local time cannot be compared."""
 OTHER_TIME_DB = 3.0
@@ -47,6 +48,10 @@ TOLD = "the server's log"
 def recorded(dispute: Dispute, causes: Collection[str], spoken: Collection[str]) -> Iterator[tuple[str, Evidence]]:
     """Yield (cause, evidence) of the logs: ``causes`` may be judged here, for ``spoken`` somebody testified."""
     told = [r for r in dispute.refusals if r.record is not None and r.record.cause in causes]
+    if (
+        dispute.signature.explicit
+    ):  # the wire says why; a line that says otherwise is of another attempt of the same second
+        told = [r for r in told if r.record and r.record.cause == dispute.signature.cause]
     if told:
         yield from _of_these(dispute, told, spoken)
     else:
@@ -94,12 +99,45 @@ def concerns(record: Record, dispute: Dispute) -> bool:
     """Tell whether a record is about the dispute's account (or sender, or the whole server) and not another server's."""
     if record.protocol not in {None, dispute.protocol} or record.server not in {None, dispute.server}:
         return False
+    if _stranger(record, dispute):
+        return False
     if record.account is not None:
         domain = next((r.login.domain for r in dispute.refusals if r.login is not None), None)
         return same_account(record, dispute.account, domain)
     if dispute.account is not None or dispute.kind not in {"greeting", "silence"}:
         return False
     return record.client is None or record.client in dispute.clients
+
+
+def noted_limit(dispute: Dispute, cause: str) -> int | None:
+    """Return the limit's height that a log tells for the dispute's account."""
+    told = (r for log in dispute.scene.logs for r in log.records if r.limit and r.cause == cause)
+    return next((r.limit for r in told if concerns(r, dispute)), None)
+
+
+def _names(dispute: Dispute) -> set[str]:
+    """Return what the dispute's server called itself in NTLM challenges, without its domain."""
+    logins = (x for s in dispute.scene.on(dispute.server) for x in s.logins)
+    return {_short(x.server_name) for x in logins if x.server_name}
+
+
+def _short(name: str) -> str:
+    return name.partition(".")[0].lower()
+
+
+def _stranger(record: Record, dispute: Dispute) -> bool:
+    """Tell a record of a server that is known to be called otherwise; the store may be on another one."""
+    if record.host is None or record.cause == "store_session_limit":
+        return False
+    names = _names(dispute)
+    return bool(names) and _short(record.host) not in names
+
+
+def _anchored(record: Record, log: Aligned, dispute: Dispute) -> bool:
+    """Tell whether a record is known to be of the dispute's server, by address, by name, or by its neighbours."""
+    if record.server is not None or log.matches:
+        return True
+    return record.host is not None and _short(record.host) in _names(dispute)
 
 
 def _weighed(dispute: Dispute, log: Aligned, cause: str, records: Sequence[Record]) -> Evidence:
@@ -114,9 +152,10 @@ def _weighed(dispute: Dispute, log: Aligned, cause: str, records: Sequence[Recor
     if not during:
         text = f"{said}, outside the refusals' time ({_when(shown.ts)})"
         return Evidence(text, (), OTHER_TIME_DB, kind="record", source=TOLD)
-    weight = SAME_TIME_DB.get(cause, SAME_TIME_ELSE_DB) if shown.sure else SAME_TIME_ELSE_DB
+    sure = shown.sure and (cause == "store_session_limit" or _anchored(shown, log, dispute))
+    weight = SAME_TIME_DB.get(cause, SAME_TIME_ELSE_DB) if sure else SAME_TIME_ELSE_DB
     text = f"{said} at the time of the refusals{_clock(dispute, shown)}"
-    return Evidence(text, (), weight, shown.sure and cause in DECISIVE_AT_ONCE, kind="record", source=TOLD)
+    return Evidence(text, (), weight, sure and cause in DECISIVE_AT_ONCE, kind="record", source=TOLD)
 
 
 def _of(record: Record) -> str:

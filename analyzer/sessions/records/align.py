@@ -36,7 +36,7 @@ RIVAL_SHARE = 0.8
 """Share of the records that another offset may explain; beyond, nobody can say which it is."""
 SAMPLED = 300
 """Records by which a log's clock is told, taken from all over it."""
-PAIRS_EACH = 1000
+PAIRS_EACH = 2000
 """Logins that one of them is compared with."""
 CLOSED_LATER_NS = 300 * NS_PER_S
 """How long after the login a line about the end of its connection may come; Dovecot waits three minutes."""
@@ -155,10 +155,11 @@ class _Known:
 
     def sampled(self, records: Sequence[Record], *, utc: bool) -> Iterator[_Pair]:
         """Yield pairs of records from all over the log, by which its clock can be told."""
-        reach = SKEW_NS if utc else ZONES_NS + LOCAL_SKEW_NS
+        zones = range(0, 1) if utc else range(-ZONES_NS, ZONES_NS + 1, QUARTER_NS)
+        reach = SKEW_NS if utc else LOCAL_SKEW_NS
         useful = [r for r in records if r.client is not None]
         for record in useful[:: max(1, len(useful) // SAMPLED)]:
-            yield from islice(self.pairs(record, 0, reach), PAIRS_EACH)
+            yield from islice((p for zone in zones for p in self.pairs(record, zone, reach)), PAIRS_EACH)
 
     def pairs(self, record: Record, ahead: int, reach: int) -> Iterator[_Pair]:
         """Yield what a record may be about, when its clock is ``ahead`` by that many ns, give or take ``reach``."""
@@ -220,8 +221,11 @@ def _ahead(record: Record, session: Session, login: Login) -> int:
 
 
 def _offset(pairs: Sequence[_Pair], *, utc: bool) -> int | None:
-    """Return the clock offset at which most records meet a login; None when that cannot be told."""
-    possible = sorted((p for p in pairs if _plausible(p.ahead, utc=utc)), key=lambda p: p.ahead)
+    """Return the clock offset at which most records meet a login; None when that cannot be told.
+
+    ``pairs`` are those that a clock could bring together.
+    """
+    possible = sorted(pairs, key=lambda p: p.ahead)
     if not possible:
         return None
     counts = _crowds([p.ahead for p in possible], [p.record.line for p in possible])
@@ -235,12 +239,6 @@ def _offset(pairs: Sequence[_Pair], *, utc: bool) -> int | None:
     if rival >= counts[best] * RIVAL_SHARE:
         return None
     return offset if counts[best] > 1 or _from_zone(offset, utc=utc) <= LONE_SKEW_NS else None
-
-
-def _plausible(ahead: int, *, utc: bool) -> bool:
-    if utc:
-        return abs(ahead) <= SKEW_NS
-    return abs(ahead) <= ZONES_NS + LOCAL_SKEW_NS and _from_zone(ahead, utc=utc) <= LOCAL_SKEW_NS
 
 
 def _from_zone(ahead: int, *, utc: bool) -> int:

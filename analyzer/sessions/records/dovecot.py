@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from analyzer.sessions.records.record import LINE_LIMIT, NAME_LIMIT, RECORDS_LIMIT, Log, Record
+from analyzer.sessions.records.record import LINE_LIMIT, NAME_LIMIT, RECORDS_LIMIT, Log, Record, address_of
 from analyzer.sessions.records.times import Stamp, iso, syslog
 from analyzer.text import clean
 
@@ -78,7 +78,7 @@ PHRASES = (
     _phrase(r"\(auth service reported temporary failure", "temporary failure of the auth service", "server_unavailable", close=True),
     _phrase(r"\(auth process communication failure", "auth process communication failure", "server_unavailable", close=True),
     _phrase(r"\(internal failure\b", "internal failure", "server_unavailable", close=True),
-    _phrase(r"\(auth failed, \d", "auth failed", "bad_credentials", close=True),
+    _phrase(r"\(auth failed, \d", "auth failed", "bad_credentials", sure=False, close=True),
 )  # fmt: skip
 """Of the login processes (and their master), the first that fits."""
 AUTH_PHRASES = (
@@ -150,17 +150,17 @@ def _record(name: str, number: int, ts: int, service: str, said: str) -> Record 
         ts,
         phrase.text + (f" ({limit})" if limit else ""),
         phrase.cause,
-        phrase.sure,
+        phrase.sure and phrase.cause is not None,
         phrase.accepted,
         _PROTOCOLS.get(service),
         clean(user, NAME_LIMIT) if user else None,
         None,
-        client.lower() if client else None,
+        address_of(client),
         int(port) if port else None,
-        server.lower() if server else None,
+        address_of(server),
         None,
         int(limit) if limit else None,
-        phrase.at_close,
+        at_close=phrase.at_close,
     )
 
 

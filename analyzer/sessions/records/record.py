@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from analyzer.text import clean
@@ -54,6 +55,8 @@ class Record:
     """None where the log does not keep it."""
     limit: int | None = None
     """The limit's height, when it is told."""
+    host: str | None = None
+    """What the server is called, where the log has its name and not its address."""
     at_close: bool = False
     """Written when the connection ended, not when the login was decided."""
 
@@ -130,7 +133,17 @@ def endpoint(text: str) -> tuple[str | None, int | None]:
     address, colon, port = text.strip().rpartition(":")
     if not colon or not port.isdecimal() or len(port) > 5:
         return None, None
-    return address.strip("[]").partition("%")[0].lower() or None, int(port)
+    return address_of(address.strip("[]")), int(port)
+
+
+def address_of(text: str | None) -> str | None:
+    """Return an IP address in the one way captures write it, None for what is none."""
+    try:
+        found = ip_address((text or "").strip().partition("%")[0])
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)
 
 
 def who(text: str) -> tuple[str | None, str | None]:

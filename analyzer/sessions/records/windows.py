@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analyzer.errors import EngineMissing
-from analyzer.sessions.records.record import NAME_LIMIT, RECORDS_LIMIT, Log, Record, who
+from analyzer.sessions.records.record import NAME_LIMIT, RECORDS_LIMIT, Log, Record, address_of, who
 from analyzer.sessions.records.times import Cultures, iso
 from analyzer.text import clean
 
@@ -39,6 +39,7 @@ class Event(NamedTuple):
     """Its description; may be in any language, or empty."""
     data: tuple[tuple[str, str], ...] = ()
     """(name, value) of its parameters, where the export has them."""
+    computer: str = ""
 
 
 class Kind(NamedTuple):
@@ -104,13 +105,14 @@ def _per_user(log: str, event: Event) -> Record | None:
 
 
 def _store(log: str, event: Event) -> Record | None:
-    whole = " ".join((event.text, *(value for _, value in event.data)))
+    whole = "\n".join((event.text, *(value for _, value in event.data)))
     if "session" not in whole.lower().replace("mapi session", ""):
         return None  # another kind of object: messages, folders, attachments
     names = _DN.findall(whole)
     alias = _GUID.sub("", _DN_END.split(names[-1])[0].strip()) if names else ""
     most = _MAXIMUM.search(whole)
-    told = next((x for x in most.groups() if x), None) if most else None
+    numbers = [value for _, value in event.data if value.isdecimal() and len(value) < 8]
+    told = next((x for x in most.groups() if x), None) if most else next(iter(numbers), None)
     text = f"event 9646: more than {told or 'the allowed'} sessions of one user in the store"
     account = clean(alias, NAME_LIMIT) or None
     limit = int(told) if told else None
@@ -148,7 +150,7 @@ def _smtp(log: str, event: Event) -> Record | None:
         "smtp_connection_limit",
         sure=True,
         protocol="smtp",
-        client=client.lower() or None,
+        client=address_of(client),
         limit=int(limit[1]) if limit else None,
     )
 
@@ -193,7 +195,9 @@ KINDS = (
 def _record(log: str, event: Event) -> Record | None:
     for kind in KINDS:
         if event.number in kind.numbers and kind.source.search(event.source):
-            return kind.record(log, event)
+            record = kind.record(log, event)
+            host = clean(event.computer.strip(), NAME_LIMIT)
+            return replace(record, host=host) if record and host else record
     return None
 
 
@@ -276,6 +280,7 @@ _PROVIDER = re.compile(r"<Provider\s[^>]{0,300}?\bName=[\"']([^\"'>]{1,200})[\"'
 _EVENT_SOURCE = re.compile(r"<Provider\s[^>]{0,300}?\bEventSourceName=[\"']([^\"'>]{1,200})[\"']")
 _EVENT_ID = re.compile(r"<EventID[^>]{0,100}>\s*(\d{1,6})\s*</EventID>")
 _CREATED = re.compile(r"<TimeCreated\s[^>]{0,100}?SystemTime=[\"']([^\"'>]{1,60})[\"']")
+_COMPUTER = re.compile(r"<Computer>([^<]{1,200})</Computer>")
 _DATA = re.compile(r"<Data(?:\s+Name=[\"']([^\"'>]{0,100})[\"'])?\s*>([^<]{0,4000})</Data>")
 _RENDERED = re.compile(r"<Message>([^<]{0,8192})</Message>")
 
@@ -303,12 +308,14 @@ def _xml_event(line: int, xml: str) -> Event | None:
     data = tuple((key, html.unescape(value).strip()) for key, value in islice(_DATA.findall(xml), 64))
     message = _RENDERED.search(xml)
     text = html.unescape(message[1]) if message else ""
-    return Event(line, source[1], int(number[1]), time[1] if time else "", text, data)
+    computer = _COMPUTER.search(xml)
+    host = html.unescape(computer[1]) if computer else ""
+    return Event(line, source[1], int(number[1]), time[1] if time else "", text, data, host)
 
 
 # text: 'Key: value' lines and a description
 _BLOCK = re.compile(r"Event\[\d{1,9}\]:?")
-_LINE = re.compile(r"\s{0,4}(Log Name|Source|Date|Event ID|Description)\s{0,20}:\s{0,20}(.{0,300})")
+_LINE = re.compile(r"\s{0,4}(Log Name|Source|Date|Event ID|Computer|Description)\s{0,20}:\s{0,20}(.{0,300})")
 
 
 def _text_events(lines: Iterable[str]) -> Iterator[Event]:
@@ -336,7 +343,7 @@ def _text_event(line: int, found: dict[str, str], said: list[str]) -> Event | No
     if not number.isdecimal() or len(number) > 6:
         return None
     text = "\n".join([found.get("Description", ""), *said])[:TEXT_LIMIT]
-    return Event(line, found.get("Source", ""), int(number), found.get("Date", ""), text)
+    return Event(line, found.get("Source", ""), int(number), found.get("Date", ""), text, (), found.get("Computer", ""))
 
 
 # tables: Event Viewer's CSV and tab-separated text, PowerShell's Export-Csv
