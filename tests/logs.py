@@ -1,8 +1,8 @@
 """Logs of servers as tests need them: written by our own code from the sessions of ``tests.records``.
 
-    exchange(story, "UserConnectionLimitReached")     an IMAP4 protocol log with a line for each login
-    dovecot(story, zone_h=-5)                         Dovecot's lines of the same, in local time
-    event_xml(1009, ...), event_text(...), event_table(...)
+exchange(story, "UserConnectionLimitReached")     an IMAP4 protocol log with a line for each login
+dovecot(story, zone_h=-5)                         Dovecot's lines of the same, in local time
+event_xml(1009, ...), event_text(...), event_table(...)
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ def row(  # noqa: PLR0917
 
 def refusal(reason: str) -> str:
     """The context of a refused login."""
-    return f'R="A1 NO AUTHENTICATE failed.";Msg="{reason},User: CORP\\x";ErrMsg={reason}' if reason else 'R="A1 NO LOGIN failed."'
+    return (
+        f'R="A1 NO AUTHENTICATE failed.";Msg="{reason},User: CORP\\x";ErrMsg={reason}'
+        if reason
+        else 'R="A1 NO LOGIN failed."'
+    )
 
 
 def exchange(
@@ -86,7 +90,7 @@ STORE_TEXT = 'Mapi session "/o=First/ou=X/cn=Recipients/cn={}" exceeded the maxi
 USER_TEXT = "Number of simultaneous connections made by user {} exceeded maximum (16)."
 
 
-def event_xml(number: int, source: str, ns: int, data: Iterable[str], text: str = "", computer: str = "EXCH01") -> str:
+def event_xml(number: int, source: str, ns: int, data: Iterable[str], text: str = "") -> str:
     """One event as 'wevtutil qe /f:xml' prints it."""
     told = "".join(f"<Data>{x}</Data>" for x in data)
     rendered = f"<RenderingInfo Culture='en-US'><Message>{text}</Message></RenderingInfo>" if text else ""
@@ -94,7 +98,7 @@ def event_xml(number: int, source: str, ns: int, data: Iterable[str], text: str 
         "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System>"
         f"<Provider Name='{source}'/><EventID Qualifiers='32768'>{number}</EventID><Level>3</Level>"
         f"<TimeCreated SystemTime='{utc(ns).strftime('%Y-%m-%dT%H:%M:%S.%f')}000Z'/><EventRecordID>7</EventRecordID>"
-        f"<Channel>Application</Channel><Computer>{computer}</Computer><Security/></System>"
+        f"<Channel>Application</Channel><Computer>EXCH01</Computer><Security/></System>"
         f"<EventData>{told}</EventData>{rendered}</Event>"
     )
 

@@ -14,7 +14,12 @@ from tests.logs import DENIED, LIMIT, STORE_TEXT, USER_TEXT, dovecot, event_text
 from tests.records import ACCOUNT, changed, full_house, ns, one_pc, refused, session
 from tests.rules.stories import complaint, silent
 
-USER_LIMIT, CREDENTIALS, LOCKED, STORE = "per_user_connection_limit", "bad_credentials", "account_locked", "store_session_limit"
+USER_LIMIT, CREDENTIALS, LOCKED, STORE = (
+    "per_user_connection_limit",
+    "bad_credentials",
+    "account_locked",
+    "store_session_limit",
+)
 PC = one_pc(5)
 """One PC, five refusals, nobody accepted: without a log, suspected."""
 Judge = Callable[..., tuple[Finding, ...]]
@@ -113,7 +118,9 @@ def test_another_accounts_limit_is_told_as_an_aside(judged: Judge) -> None:
 
 def test_one_wrong_password_during_a_limit_is_a_question_of_its_own(judged: Judge) -> None:
     story = full_house(agents=10, limit=16)
-    stranger = tuple(refused(f"C{900 + n}", at_s=130.0 + n, frame=90_000 + 30 * n, client="10.4.4.200") for n in range(3))
+    stranger = tuple(
+        refused(f"C{900 + n}", at_s=130.0 + n, frame=90_000 + 30 * n, client="10.4.4.200") for n in range(3)
+    )
 
     def why(login: Login) -> str:
         return DENIED if login.client == "10.4.4.200" else LIMIT
@@ -146,10 +153,16 @@ def test_an_event_of_the_account_at_the_server_adds_up_with_what_is_seen(judged:
     assert claims(judged(story)) == []
 
 
-@pytest.mark.parametrize(("at_s", "account", "cause"), [(30, ACCOUNT, True), (30, "other", False), (9000, ACCOUNT, False)])
-def test_event_9646_decides_what_was_refused_after_the_login(judged: Judge, at_s: float, account: str, cause: bool) -> None:
+@pytest.mark.parametrize(
+    ("at_s", "account", "cause"), [(30, ACCOUNT, True), (30, "other", False), (9000, ACCOUNT, False)]
+)
+def test_event_9646_decides_what_was_refused_after_the_login(
+    judged: Judge, at_s: float, account: str, cause: bool
+) -> None:
     story = [complaint(n, 20.0 + n, "Server Unavailable. 15", client=f"192.0.2.{n}") for n in range(17, 21)]
-    found = judged(story, event_xml(9646, "MSExchangeIS", ns(at_s), (), STORE_TEXT.format(account).replace('"', "&quot;")))
+    found = judged(
+        story, event_xml(9646, "MSExchangeIS", ns(at_s), (), STORE_TEXT.format(account).replace('"', "&quot;"))
+    )
     assert claims(found) == ([("confirmed", STORE)] if cause else [])
     assert claims(judged(story)) == []
 
@@ -165,7 +178,10 @@ def test_a_full_login_service_is_why_nobody_is_greeted(judged: Judge) -> None:
 
 
 def test_the_wire_wins_where_it_says_why(judged: Judge) -> None:
-    words = {"text": "Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)", "code": "LIMIT"}
+    words = {
+        "text": "Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)",
+        "code": "LIMIT",
+    }
     story = tuple(changed(s, product="dovecot", logins=tuple(changed(x, **words) for x in s.logins)) for s in PC)
     auth = dovecot(story, words="Disconnected (auth failed, 1 attempts in 2 secs)")
     assert claims(judged(story, auth)) == [("confirmed", USER_LIMIT)]

@@ -117,6 +117,8 @@ def read_dovecot(name: str, lines: Iterable[str], year: int) -> Log:
 
 
 def _parsed(line: str, year: int) -> tuple[Stamp, str, str] | None:
+    if "-login" not in line and "auth" not in line:
+        return None  # what happens after the login, or somebody else's
     line = line[:LINE_LIMIT]
     day = _DAY.match(line)
     start = day.end() if day else 0

@@ -22,10 +22,14 @@ _FIELDS = "#Fields:"
 _NEEDED = {"dateTime", "cIp", "command", "context"}
 _TYPE = re.compile(r"#Log-type: (IMAP4|POP3) Protocol Log", re.IGNORECASE)
 _LOGINS = frozenset({"login", "authenticate", "auth", "pass", "apop"})
+_TELLING = re.compile(
+    r",(?:login|authenticate|auth|pass|apop|user|closesession),|SessionLimit|TooManyObjects", re.IGNORECASE
+)
+"""Lines worth taking apart: most are about fetching mail."""
 _PORTS = {143: "imap", 993: "imap", 1993: "imap", 110: "pop3", 995: "pop3", 1995: "pop3"}
 _OPEN_LIMIT = 50_000
 """Sessions whose user name is remembered between lines."""
-_REPLY = re.compile(r'(?:^|;)R="?(?:\S+ )?(OK|NO|BAD|\+OK|-ERR)\b', re.IGNORECASE)
+_REPLY = re.compile(r'(?:^|;)R="?(?:\S{1,40} )?(OK|NO|BAD|\+OK|-ERR)\b', re.IGNORECASE)
 _ERROR = re.compile(r'(?:^|;)ErrMsg="?([A-Za-z][\w:.-]{0,80})')
 _MESSAGE = re.compile(r'(?:^|;)Msg="?([A-Za-z][\w:.-]{0,80})')
 
@@ -87,8 +91,10 @@ class _Reader:
         if line.startswith("#"):
             self._header(line)
             return
+        if not self._columns or not _TELLING.search(line):
+            return
         row = _cells(line)
-        if not self._columns or len(row) <= max(self._columns.values()):
+        if len(row) <= max(self._columns.values()):
             return
         cell = {name: row[place] for name, place in self._columns.items()}
         command = cell["command"].lower()

@@ -45,6 +45,7 @@ class Record:
     """How the login ended; None when it is not about one login."""
     protocol: str | None = None
     account: str | None = None
+    """The identity offered, without its Windows domain."""
     domain: str | None = None
     """Windows domain offered with the account."""
     client: str | None = None

@@ -52,7 +52,6 @@ class Kind(NamedTuple):
 
 # -- what the events say
 
-_USER = re.compile(r"\buser\s+<?([^<>\r\n]{1,300}?)>?\s+exceeded")
 _LIMIT = re.compile(r"\(\W?(\d{1,7})\W?\)")
 _MAXIMUM = re.compile(r"\bmaximum of (\d{1,7})\b|\b(\d{1,7}) objects of type")
 _DN = re.compile(r"/cn=([^/\"\r\n]{1,300})", re.IGNORECASE)
@@ -85,9 +84,11 @@ def _protocol(source: str) -> str | None:
 
 
 def _per_user(log: str, event: Event) -> Record | None:
-    named, limit = _USER.search(event.text), _LIMIT.search(event.text)
+    before, exceeded, _ = event.text.partition(" exceeded")
+    named = before.rpartition("user ")[2].strip(" <>") if exceeded else ""
+    limit = _LIMIT.search(event.text)
     values = [value for _, value in event.data]
-    account, domain = who(named[1] if named else values[0] if values and not values[0].isdecimal() else "")
+    account, domain = who(named or (values[0] if values and not values[0].isdecimal() else ""))
     told = limit[1] if limit else next((x for x in values if x.isdecimal() and len(x) < 8), None)
     most = f": more than {told} connections of one user" if told else ": too many connections of one user"
     return Record(

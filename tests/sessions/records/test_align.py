@@ -24,7 +24,9 @@ def test_address_and_port_tell_each_login_and_the_clock(tmp_path: Path, ahead_s:
     assert found.offset is not None
     assert found.offset / 1e9 == pytest.approx(ahead_s, abs=0.002)
     assert all(m.session.client_port == m.record.client_port for m in found.matches)
-    assert all(m.record.ts == pytest.approx(m.login.decided.ts, abs=2e6) for m in found.matches if m.login and m.login.decided)
+    assert all(
+        m.record.ts == pytest.approx(m.login.decided.ts, abs=2e6) for m in found.matches if m.login and m.login.decided
+    )
 
 
 @pytest.mark.parametrize("zone_h", [0, 1, -5, 5.5, 12, -12])
@@ -33,13 +35,17 @@ def test_local_time_without_a_port_is_told_by_account_and_order(tmp_path: Path, 
     assert found.offset is not None
     assert found.offset / 1e9 == pytest.approx(zone_h * 3600, abs=1.5)
     assert len(found.matches) >= len(HOUSE) * 0.95
-    assert all(m.login and m.login.account == m.record.account and m.session.client == m.record.client for m in found.matches)
+    assert all(
+        m.login and m.login.account == m.record.account and m.session.client == m.record.client for m in found.matches
+    )
     assert found.timed
 
 
 def test_a_time_without_a_year_gets_the_captures(tmp_path: Path) -> None:
     found = beside(tmp_path, dovecot(HOUSE), HOUSE)  # the file is of today, the capture of 2024
-    assert {m.record.ts // (86_400 * 10**9) for m in found.matches if m.record.ts} == {HOUSE[0].start // (86_400 * 10**9)}
+    assert {m.record.ts // (86_400 * 10**9) for m in found.matches if m.record.ts} == {
+        HOUSE[0].start // (86_400 * 10**9)
+    }
 
 
 @pytest.mark.parametrize(

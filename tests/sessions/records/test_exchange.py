@@ -15,7 +15,12 @@ def read(folder: Path, *lines: str, head: str = HEAD) -> Log:
 
 def test_a_refusal_with_its_reason(tmp_path: Path) -> None:
     (record,) = read(tmp_path, row(AT, SIP, CIP, f"CORP\\{ACCOUNT}", "authenticate", "PLAIN", refusal(LIMIT))).records
-    assert (record.cause, record.sure, record.accepted, record.text) == ("per_user_connection_limit", True, False, LIMIT)
+    assert (record.cause, record.sure, record.accepted, record.text) == (
+        "per_user_connection_limit",
+        True,
+        False,
+        LIMIT,
+    )
     assert (record.account, record.domain) == (ACCOUNT, "CORP")
     assert (record.client, record.client_port, record.server, record.server_port) == (CLIENT, 50001, SERVER, 143)
     assert (record.ts, record.protocol, record.line) == (ns(117.91), "imap", 5)
@@ -119,5 +124,7 @@ def test_hostile_lines_raise_nothing_and_leave_nothing_odd(tmp_path: Path, line:
 
 def test_another_protocol_log_is_none_of_these(tmp_path: Path) -> None:
     path = tmp_path / "RECV.LOG"
-    path.write_text("#Fields: date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context\n")
+    path.write_text(
+        "#Fields: date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context\n"
+    )
     assert not is_log(path)

@@ -69,7 +69,7 @@ TSV = "Level\tDate and Time\tSource\tEvent ID\tTask Category\n"
         (f"Level,Date and Time,Source,Event ID,Task Category\nWarning,3/4/2024 9:15:00 PM,{IMAP},1009,Server,{USER_TEXT.format('desk')}\n", 12 * 3600 + 60, 2),
         (f"Ebene,Datum und Uhrzeit,Quelle,Ereignis-ID,Aufgabenkategorie\nWarnung,04.03.2024 09:15:00,{IMAP},1009,Server,{USER_TEXT.format('desk')}\n", 60, 2),
         (f"Nivel,Fecha y hora,Origen,Id. del evento,Categoría\nAdvertencia,04/03/2024 9:15:00 a. m.,{IMAP},1009,Server,{USER_TEXT.format('desk')}\n", 60, 2),
-        (f"Niveau,Date et heure,Source,ID de l’événement,Catégorie\nInfo,25/02/2024 09:00:00,Disk,7,x,x\nA,04/03/2024 09:15:00,{IMAP},1009,S,{USER_TEXT.format('desk')}\n", 60, 3),
+        (f"Niveau,Date et heure,Source,ID événement,Catégorie\nInfo,25/02/2024 09:00:00,Disk,7,x,x\nA,04/03/2024 09:15:00,{IMAP},1009,S,{USER_TEXT.format('desk')}\n", 60, 3),
         (f'#TYPE System.Diagnostics\n"Message","Id","ProviderName","TimeCreated"\n"{USER_TEXT.format("desk")}","1009","{IMAP}","3/4/2024 9:15:00 AM"\n', 60, 3),
     ],
 )  # fmt: skip

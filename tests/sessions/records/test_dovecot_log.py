@@ -57,7 +57,12 @@ def test_lines_that_say_nothing_of_a_login(tmp_path: Path, line: str) -> None:
 def test_what_a_line_tells(tmp_path: Path) -> None:
     found = log(tmp_path, f"other\n{HOST}imap-login: {LIMIT_WORDS}: {WHO}, rport=50001\n")
     (record,) = found.records
-    assert (record.account, record.client, record.client_port, record.server) == ("desk", "192.0.2.1", 50001, "192.0.2.9")
+    assert (record.account, record.client, record.client_port, record.server) == (
+        "desk",
+        "192.0.2.1",
+        50001,
+        "192.0.2.9",
+    )
     assert (record.limit, record.line, record.protocol) == (10, 2, "imap")
     assert (found.utc, found.dated, found.kind) == (False, False, "Dovecot log")
 
