@@ -14,9 +14,10 @@ from analyzer.capture.formats import EVENT_LOG_MAGIC
 from analyzer.errors import CaptureError, UnknownFormat
 from analyzer.sessions.records.dovecot import is_dovecot, read_dovecot
 from analyzer.sessions.records.exchange import is_exchange, read_exchange
+from analyzer.sessions.records.exports import form_of
 from analyzer.sessions.records.record import LOG_LIMIT_BYTES, Log, LogSeen, Record, lines_of
 from analyzer.sessions.records.times import year_of
-from analyzer.sessions.records.windows import is_windows, read_evtx, read_windows
+from analyzer.sessions.records.windows import read_evtx, read_windows
 from analyzer.text import clean
 
 __all__ = ["READS", "Log", "LogSeen", "Record", "is_log", "read_log"]
@@ -61,7 +62,7 @@ def _kind(path: Path) -> str | None:
     start = list(_bounded(islice(lines_of(path), _START_LINES)))
     if is_exchange(start):
         return "exchange"
-    return is_windows("\n".join(start[:100])) or ("dovecot" if is_dovecot(start, _year(path)) else None)
+    return form_of("\n".join(start[:100])) or ("dovecot" if is_dovecot(start, _year(path)) else None)
 
 
 def _bounded(lines: Iterator[str]) -> Iterator[str]:

@@ -25,6 +25,7 @@ def security(number: int, **values: str) -> str:
     [
         (event_xml(1009, IMAP, WHEN, ["CORP\\desk", "16"]), "per_user_connection_limit", "desk", 16),
         (event_xml(1009, "MSExchangePOP3", WHEN, ["desk@corp.example", "10"]), "per_user_connection_limit", "desk@corp.example", 10),
+        (event_xml(1009, IMAP, WHEN, ["<string>desk</string><string>16</string>"]), "per_user_connection_limit", "desk", 16),
         (event_xml(9646, STORE, WHEN, ["/o=First/ou=X/cn=Recipients/cn=desk", "16", "session"]), "store_session_limit", "desk", 16),
         (event_xml(9646, STORE, WHEN, (), STORE_TEXT.format("0123456789abcdef0123456789ABCDEF-desk".lower()).replace('"', "&quot;")), "store_session_limit", "desk", 16),
         (event_xml(9646, STORE, WHEN, (), "Mapi session /o=F/cn=Recipients/cn=desk.one with client type Imap exceeded the maximum of 16 objects of type Session."), "store_session_limit", "desk.one", 16),
