@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
 from analyzer.capture import MAIL_PORTS, SNIFF_BYTES, Capture, captures, file_of, is_chaff
+from analyzer.capture.content import is_text
+from analyzer.capture.formats import EVENT_LOG_MAGIC
 from analyzer.errors import AnalyzerError, CaptureError, PasswordNeeded, UnknownFormat
 from analyzer.protocols import Event
 from analyzer.report.result import Result
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from analyzer.report.charts import Chart
     from analyzer.report.dialogue import DialogueLine
     from analyzer.rules.replay import WhatIf
+    from analyzer.sessions.records import Log
+    from analyzer.sessions.records.align import Aligned
     from analyzer.sessions.rejoin import Joined
 
 _NUMBERED = re.compile(r"(\D*)(\d{0,18})")
@@ -372,6 +376,28 @@ def _known_and_ports(known: Iterable[str], ports: Iterable[int]) -> tuple[Known,
     return known_from(known), MAIL_PORTS | frozenset(ports)
 
 
+def _is_log(path: Path) -> bool:
+    """Tell whether a file is a server's log, by its content; only what looks like one costs more than a glance."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(SNIFF_BYTES)
+    except (OSError, ValueError):
+        return False
+    if not start.startswith(EVENT_LOG_MAGIC) and not (start and is_text(start)):
+        return False
+    from analyzer.sessions.records import is_log
+
+    return is_log(path)
+
+
+def _read_log(path: Path) -> Log:
+    from analyzer.sessions.records import read_log
+
+    return read_log(path)
+
+
 def read(
     *paths: str | Path,
     known: Iterable[str] = (),
@@ -380,11 +406,12 @@ def read(
     strict: bool = True,
     hashed: bool = True,
     keylogs: Iterable[str | Path] = (),
+    logs: Iterable[str | Path] = (),
 ) -> Analysis:
     """Read captures and judge what they say about mail logins.
 
     Args:
-        paths: files or glob patterns.
+        paths: files or glob patterns; a server's log among them is told by its content and counts as evidence.
         known: what you know from elsewhere: 'credentials-verified', 'others-working', 'limit=N'.
         ports: TCP ports to treat as mail ports besides the usual ones.
         engine: 'auto': our readers, and tshark (where installed) for what they do not know; 'native' or 'tshark': only these.
@@ -392,6 +419,7 @@ def read(
         hashed: compute the SHA-256 of each file; on a large one that takes longer than reading it.
         keylogs: TLS key logs, as SSLKEYLOGFILE makes programs write; what they open is read through tshark and judged as
             clear text. Keys that lie in a pcapng itself are used without being asked for.
+        logs: further files or patterns that are a server's logs, whatever they look like.
 
     Raises:
         CaptureError: when a file cannot be read at all (``strict``), or none was named; when a key log holds no keys.
@@ -399,15 +427,25 @@ def read(
         AnalyzerError: for a word in ``known`` that is not understood.
     """
     said, watched = _known_and_ports(known, ports)
-    files = expand(paths)
-    if not files:
+    given, told = expand(paths), expand(logs)
+    if not given and not told:
         raise AnalyzerError("no capture was named", hint="give one or more capture files")
     keylogs = tuple(keylogs)
     keys = _keys(keylogs)
+    told += [path for path in given if _is_log(path)]
+    files = [path for path in given if path not in told]
     all_seen: list[CaptureSeen] = []
     sessions: list[Session] = []
+    records: list[Log] = []
     sources: dict[str, Path] = {}
     followed: set[bytes] = set()
+    for path in told:
+        try:
+            records.append(_read_log(path))
+        except CaptureError as error:
+            if strict:
+                raise
+            all_seen.append(_unreadable(path, error))
     for path in files:
         try:
             for seen, found in _read_file(path, watched, engine, keys, followed, hashed=hashed):
@@ -419,13 +457,13 @@ def read(
                 raise
             all_seen.append(_unreadable(path, error))
     if len(all_seen) < 2 or not sessions or any(s.decrypted for s in sessions):
-        return Analysis(_result(all_seen, sessions, said), files, watched, engine, keylogs)
+        return Analysis(_result(all_seen, sessions, said, records), files, watched, engine, keylogs)
     joined = list(_joined(all_seen, sessions, sources, watched, engine))
     instead = {name: x for x in joined for name in x.run.names}
     sessions = [*(s for s in sessions if s.capture not in instead), *(s for x in joined for s in x.sessions)]
     parts = {seen.name: seen for x in joined for seen in x.seen}
     all_seen = [parts.get(seen.name, seen) for seen in all_seen]
-    return Analysis(_result(all_seen, sessions, said, joined), files, watched, engine, keylogs)
+    return Analysis(_result(all_seen, sessions, said, records, joined), files, watched, engine, keylogs)
 
 
 def _keys(keylogs: Iterable[str | Path]) -> bytes:
@@ -472,12 +510,17 @@ def _opened(parts: Iterable[tuple[Path, str]], ports: frozenset[int], engine: st
 
 
 def _result(
-    captures: Sequence[CaptureSeen], sessions: Sequence[Session], said: Known, joined: Sequence[Joined] = ()
+    captures: Sequence[CaptureSeen],
+    sessions: Sequence[Session],
+    said: Known,
+    logs: Sequence[Log],
+    joined: Sequence[Joined] = (),
 ) -> Result:
     from analyzer.remedies import fill
 
     merged = merge(sessions, {c.name: (c.start, c.end) for c in captures if c.start is not None and c.end is not None})
-    scene = Scene(merged.sessions, said)
+    beside = _beside(logs, merged.sessions) if logs else ()
+    scene = Scene(merged.sessions, said, beside)
     findings = (*_sure(judge(scene), captures), *warn(scene))
     findings += _retake(captures, merged.sessions, findings)
     sessions = merged.sessions
@@ -495,6 +538,7 @@ def _result(
         findings=findings,
         remedies=tuple(remedies),
         known=said.words,
+        records=tuple(x.seen for x in beside),
     )
 
 
@@ -537,6 +581,12 @@ def _cited(
         return FrameRef(*series[ref.capture].run.place(ref.frame)) if ref.capture in series else ref
 
     return placed, tuple(cited(x, place, lambda key: homes.get(key, key)) for x in findings)
+
+
+def _beside(logs: Sequence[Log], sessions: Sequence[Session]) -> tuple[Aligned, ...]:
+    from analyzer.sessions.records.align import align
+
+    return tuple(align(log, sessions) for log in logs)
 
 
 def _with_clock(seen: CaptureSeen, merged: Merged) -> CaptureSeen:

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from analyzer.report.result import Result
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
-OPTIONAL = {"lz4": "for .lz4 files", "py7zr": "for .7z archives", "zstandard": "for .zst files before Python 3.14"}
+OPTIONAL = {
+    "evtx": "for Windows .evtx event logs",
+    "lz4": "for .lz4 files",
+    "py7zr": "for .7z archives",
+    "zstandard": "for .zst files before Python 3.14",
+}
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
     "report", "sessions", "logins", "accounts", "dialogue", "chart", "triage", "remedy", "probe", "rules", "fields", "schema",
@@ -106,7 +111,10 @@ class By(StrEnum):
 
 
 Captures = Annotated[
-    list[Path], typer.Argument(metavar="CAPTURE", help="Capture files, archives of them, '-' for standard input.")
+    list[Path],
+    typer.Argument(
+        metavar="CAPTURE", help="Capture files, archives of them, the server's own logs, '-' for standard input."
+    ),
 ]
 Known = Annotated[
     list[str] | None,
@@ -151,12 +159,16 @@ def report(
     ports: Ports = None,
     engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
+    logs: Annotated[
+        list[Path] | None,
+        typer.Option("--log", metavar="FILE", help="A log of the server, whatever it looks like. Repeatable."),
+    ] = None,
     exit_zero: ExitZero = False,
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
     told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
     say = _speaker(language)
-    analysis = _read(captures, known, ports, engine, keylogs, hashed=told)
+    analysis = _read(captures, known, ports, engine, keylogs, hashed=told, logs=logs)
     result = analysis.result
     if what_if:
         result = result._replace(what_if=analysis.what_if(limit=what_if))
@@ -165,7 +177,7 @@ def report(
 
         for path in output:
             save(result, path, say)
-    nothing = all(x.unread for x in result.captures) and style is Style.TEXT
+    nothing = all(x.unread for x in result.captures) and not result.records and style is Style.TEXT
     if not nothing and (not output or style is not Style.TEXT):
         _print_result(result, style, say)
     _tell_unread(result)
@@ -364,7 +376,8 @@ def rules(
 @app.command()
 def fields(
     record: Annotated[
-        str | None, typer.Argument(metavar="RECORD", help="session, login, account, capture, finding, evidence.")
+        str | None,
+        typer.Argument(metavar="RECORD", help="session, login, account, capture, records, finding, evidence."),
     ] = None,
 ) -> None:
     """Explain the fields of a record: name, type, unit and meaning."""
@@ -407,6 +420,9 @@ def doctor() -> None:
     from analyzer.capture.formats import READS
 
     _write(f"reads       {READS}; --engine tshark: what Wireshark reads\n")
+    from analyzer.sessions.records import READS as LOGS
+
+    _write(f"logs        {LOGS}\n")
     _write("writes      .json .txt .csv .png .svg\n")
 
 
@@ -415,12 +431,12 @@ def _records() -> dict[str, type]:
     from analyzer.rules.finding import Evidence, Finding
     from analyzer.sessions.accounts import Account
     from analyzer.sessions.coverage import CaptureSeen
+    from analyzer.sessions.records import LogSeen
     from analyzer.sessions.session import Login, Session
 
-    kinds = (Session, Login, Account, CaptureSeen, Finding, Evidence, Conclusion)
-    return dict(
-        zip(("session", "login", "account", "capture", "finding", "evidence", "conclusion"), kinds, strict=True)
-    )
+    kinds = (Session, Login, Account, CaptureSeen, LogSeen, Finding, Evidence, Conclusion)
+    names = ("session", "login", "account", "capture", "records", "finding", "evidence", "conclusion")
+    return dict(zip(names, kinds, strict=True))
 
 
 def _read(
@@ -431,6 +447,7 @@ def _read(
     keylogs: Sequence[Path] | None = None,
     *,
     hashed: bool = False,
+    logs: Sequence[Path] | None = None,
 ) -> Analysis:
     from analyzer.analysis import read
 
@@ -442,6 +459,7 @@ def _read(
         strict=False,
         hashed=hashed,
         keylogs=keylogs or (),
+        logs=logs or (),
     )
 
 

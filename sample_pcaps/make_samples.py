@@ -14,6 +14,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from analyzer import read  # noqa: E402
+from tests.logs import exchange  # noqa: E402
 from tests.model import NEW, OLD, RIGHT, WRONG, Agent, Limits, Run, Server, agents, service, simulate  # noqa: E402
 from tests.paths import Film, no_larger  # noqa: E402
 from tests.scenes import DOVECOT, EXCHANGE, PASSWORDS, Words, film  # noqa: E402
@@ -178,6 +180,15 @@ def make(folder: Path) -> list[Path]:
     return [scene().save(folder / name, look) for name, (scene, look) in SAMPLES.items()]
 
 
+def make_log(folder: Path) -> Path:
+    """Write the protocol log Exchange kept while the agent of the first sample was refused; its clock is 2 s ahead."""
+    path = folder / "one_agent_refused.LOG"
+    story = [s for s in read(folder / "one_agent_refused.pcap").result.sessions if s.login and s.login.decided]
+    path.write_bytes(exchange(story, ahead_s=2.0).encode())
+    return path
+
+
 if __name__ == "__main__":
     for made in make(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE):
         print(f"{made.stat().st_size:8,} {made.name}")
+    make_log(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)

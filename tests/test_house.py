@@ -21,6 +21,7 @@ RECORDS = (
     "sessions/accounts.py",
     "sessions/coverage.py",
     "sessions/session.py",
+    "sessions/records/record.py",
     "rules/finding.py",
     "report/result.py",
     "triage/batch.py",

@@ -92,6 +92,8 @@ def test_samples_can_be_made_again(tmp_path: Path) -> None:
     made = module.make(tmp_path)
     assert sorted(x.name for x in made) == NAMES
     assert [x.name for x in made if x.read_bytes() != (SAMPLES / x.name).read_bytes()] == []
+    log = module.make_log(tmp_path)
+    assert log.read_bytes() == (SAMPLES / log.name).read_bytes()
 
 
 UNSOUND = (

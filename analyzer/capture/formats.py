@@ -14,6 +14,9 @@ from analyzer.capture.packets import Facts
 from analyzer.capture.record import Data, Reader, Record
 from analyzer.errors import PasswordNeeded, UnknownFormat
 
+EVENT_LOG_MAGIC = b"ElfFile\0"
+"""How a Windows event log begins: no capture, but evidence beside one."""
+
 
 class Format(NamedTuple):
     """A container format."""
@@ -85,7 +88,7 @@ _HCI_BYTES = 12
 _OTHERS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"Rar!", "a RAR archive", _PACKED),
     (0, b"MSCF", "a cabinet archive", _PACKED),
-    (0, b"ElfFile\0", "a Windows event log", "give the packet capture instead"),
+    (0, EVENT_LOG_MAGIC, "a Windows event log", "give it unpacked, beside the capture"),
     (0, b"%PDF-", "a PDF document", "give the capture file itself"),
     (0, b"\x89PNG", "a picture", "give the capture file itself, or paste Wireshark's packet list as text"),
     (0, b"\xff\xd8\xff", "a picture", "give the capture file itself, or paste Wireshark's packet list as text"),

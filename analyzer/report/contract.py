@@ -249,6 +249,20 @@ class WhatIfRow(_Model):
     per_address: bool = Field(description="the server counts per account and client address")
 
 
+class RecordsRow(_Model):
+    """A server's own log, given beside the captures."""
+
+    name: str
+    kind: str = Field(description="what it is, in words")
+    records: Count = Field(description="entries that say something about logins")
+    matched: Count = Field(description="entries that belong to logins or sessions of the captures")
+    clock_offset_s: float | None = Field(description="how far its clock is ahead of the captures'; null: not known")
+    start: Time | None
+    end: Time | None
+    times: Literal["utc", "local"] = Field(description="local: the server's own time, shown as it was written")
+    warnings: list[str]
+
+
 class Report(_Model):
     """What `mailscope report --format json` prints."""
 
@@ -261,3 +275,4 @@ class Report(_Model):
     findings: list[FindingRow]
     conclusion: ConclusionRow
     what_if: list[WhatIfRow] | None = Field(None, description="null unless --what-if asked")
+    records: list[RecordsRow] = Field(default_factory=list, description="logs of the server, beside the captures")

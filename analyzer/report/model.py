@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyzer import __version__
 from analyzer.at import NS_PER_S
@@ -20,6 +20,9 @@ from analyzer.rules.finding import Evidence, Finding, Subject
 from analyzer.sessions.accounts import Account
 from analyzer.sessions.coverage import CaptureSeen
 from analyzer.sessions.session import Login, Session
+
+if TYPE_CHECKING:
+    from analyzer.sessions.records.record import LogSeen
 
 SCHEMA_VERSION = 1
 MICROSECONDS = 6
@@ -68,6 +71,7 @@ def document(result: Result) -> dict[str, Any]:
         "remedies": [_remedy(x) for x in result.remedies],
         "known": list(result.known),
         "what_if": None if result.what_if is None else [x._asdict() for x in result.what_if],
+        "records": [_log(x) for x in result.records],
     }
 
 
@@ -107,6 +111,20 @@ def _capture(seen: CaptureSeen) -> dict[str, Any]:
         "quality": {"grade": seen.quality.grade, "reasons": list(seen.quality.reasons)},
         "warnings": list(seen.warnings),
         "series": list(seen.series),
+    }
+
+
+def _log(seen: LogSeen) -> dict[str, Any]:
+    return {
+        "name": seen.name,
+        "kind": seen.kind,
+        "records": seen.records,
+        "matched": seen.matched,
+        "clock_offset_s": seen.clock_offset_s,
+        "start": rfc3339(seen.start),
+        "end": rfc3339(seen.end),
+        "times": seen.times,
+        "warnings": list(seen.warnings),
     }
 
 

@@ -12,6 +12,7 @@ from analyzer.sessions.session import Login, Outcome, Session
 
 if TYPE_CHECKING:
     from analyzer.rules.replay import WhatIf
+    from analyzer.sessions.records.record import LogSeen
 
 UNREADABLE_STATES = frozenset({"not_a_capture", "password_needed", "timeout", "error"})
 """States of a capture of which nothing could be read."""
@@ -45,6 +46,8 @@ class Result(NamedTuple):
     """What the engineer said with ``--known``."""
     what_if: tuple[WhatIf, ...] | None = None
     """What another limit would have made of the refusals; None when nobody asked."""
+    records: tuple[LogSeen, ...] = ()
+    """The server's own logs that were given beside the captures."""
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -89,4 +92,9 @@ class Result(NamedTuple):
             return Conclusion("healthy", None, "nothing wrong found, but no login is in the capture")
         if self.captures and all(x.unread for x in self.captures):
             return Conclusion("unreadable", None, "nothing could be read")
+        if self.records and not self.captures:
+            entries = sum(x.records for x in self.records)
+            if entries:
+                return Conclusion("healthy", None, f"nothing wrong found: {entries} records, none of a refusal")
+            return Conclusion("no_mail", None, "the log says nothing about logins")
         return Conclusion("no_mail", None, "no mail traffic in the capture")

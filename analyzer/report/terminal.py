@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from analyzer.sessions.records.record import LogSeen
+
 WIDTH = 80
 """Columns when the output is no terminal."""
 WIDEST = 120
@@ -84,6 +86,8 @@ def show(result: Result, console: Console, say: Say = str) -> None:
 def _screen(result: Result, width: int, say: Say) -> Iterator[Line]:
     for text in _capture_lines(result, say):
         yield from (((line, ""),) for line in folded(text, width))
+    for log in result.records:
+        yield from (((line, ""),) for line in folded("   ".join(_log_facts(log)), width))
     yield ()
     shown = result.faults[:TOP_FINDINGS]
     if not shown:
@@ -240,6 +244,9 @@ def _oddities(result: Result) -> Iterator[str]:
     for seen in result.captures[:MANY_CAPTURES]:
         for text in (*seen.quality.reasons, *seen.warnings):
             yield f"{seen.name}: {text}" if several else text
+    for log in result.records:
+        for text in log.warnings:
+            yield f"{log.name}: {text}"
 
 
 def _capture_lines(result: Result, say: Say) -> Iterator[str]:
@@ -271,6 +278,17 @@ def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:
             {x.product for x in sessions},
         )
     yield f"quality {seen.quality.grade}"
+
+
+def _log_facts(log: LogSeen) -> Iterator[str]:
+    yield log.name
+    yield log.kind
+    yield _count(log.records, "record")
+    yield f"{log.matched:,} matched"
+    if log.clock_offset_s is not None:
+        yield f"clock {round(log.clock_offset_s, 1) + 0.0:+,.1f} s"
+    elif log.times == "local":
+        yield "local time"
 
 
 def _spoken(protocols: Iterable[str | None], tls: Iterable[str], products: Iterable[str | None]) -> str:

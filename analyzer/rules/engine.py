@@ -37,7 +37,12 @@ def judge(scene: Scene) -> tuple[Finding, ...]:
     times: what was open last week limits nobody today.
     """
     found = [f for part in scenes(scene) for dispute in disputes(part) for f in _judge(dispute)]
-    return tuple(sorted(_consistent(found), key=rank))
+    found = _consistent(found)
+    if scene.logs:
+        from analyzer.rules.logged import logged
+
+        found += logged(scene, found)
+    return tuple(sorted(found, key=rank))
 
 
 def scenes(scene: Scene) -> list[Scene]:
@@ -48,7 +53,7 @@ def scenes(scene: Scene) -> list[Scene]:
     parts: dict[tuple[str | None, int], list[Session]] = defaultdict(list)
     for s in scene.sessions:
         parts[s.protocol, when[s.capture]].append(s)
-    return [Scene(sessions, scene.known) for sessions in parts.values()]
+    return [Scene(sessions, scene.known, scene.logs) for sessions in parts.values()]
 
 
 def _times(sessions: Sequence[Session]) -> dict[str, int]:
@@ -85,6 +90,11 @@ def _judge(dispute: Dispute) -> Iterable[Finding]:
             continue
         if said:
             testimony[rule.cause] += said
+    if dispute.scene.logs:
+        from analyzer.rules.recorded import recorded
+
+        for cause, evidence in recorded(dispute, by_cause, [c for c, said in testimony.items() if said]):
+            testimony[cause].append(evidence)
     if dispute.kind != "login" and not any(e.weight_db > 0 for said in testimony.values() for e in said):
         return
     accepted = bool(dispute.accepted) or dispute.scene.place(dispute.server).is_alive
@@ -165,6 +175,10 @@ def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str,
     peak, _ = book.line.peak
     facts["peak"] = peak
     told = dispute.told_limit or dispute.scene.known.limit
+    if not told and dispute.scene.logs:
+        from analyzer.rules.recorded import noted_limit
+
+        told = noted_limit(dispute, weighed.cause)
     limit = told or (
         book.standing.height
         if weighed.cause == "per_user_connection_limit"
@@ -265,4 +279,4 @@ def _one(group: list[Finding]) -> Finding:
 
 def rank(f: Finding) -> tuple[int, int, float, int]:
     """Return what findings are sorted by, best first."""
-    return _ORDER[f.verdict], 0 if f.severity == "fault" else 1, -f.confidence, f.start
+    return 0 if f.severity == "fault" else 1, _ORDER[f.verdict], -f.confidence, f.start

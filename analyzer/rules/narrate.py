@@ -141,10 +141,12 @@ def missing(weighed: Weighed, dispute: Dispute, book: Ledger | None) -> tuple[st
         if book is not None and not book.wide:
             steps.append("Capture at the mail server, or on all agent PCs at once, and give all the files together.")
         steps.append(
-            f"Read the server's {(dispute.protocol or 'mail').upper()} protocol log for these times: it names the reason (Exchange: UserConnectionLimitReached or AuthFailed)."
+            f"Read the server's {(dispute.protocol or 'mail').upper()} protocol log for these times: it names the reason (Exchange: UserConnectionLimitReached or AuthFailed). Give it together with the capture."
         )
     elif dispute.kind == "mailbox":
-        steps.append("Read the server's application event log for event 9646 at these times.")
+        steps.append(
+            "Read the server's application event log for event 9646 at these times, or give it together with the capture."
+        )
         steps.append("Capture at the mail server, so that all sessions of the account are seen.")
     elif dispute.kind in {"greeting", "silence"}:
         steps.append("Capture at the mail server, so that all its connections are counted.")

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.at import NS_PER_S, At
 from analyzer.rules.finding import FRAMES_SHOWN, FrameRef, filter_of
@@ -21,6 +21,10 @@ from analyzer.secret import Secret
 from analyzer.sessions.concurrency import Span, account_of, spans
 from analyzer.sessions.names import Names, names
 from analyzer.sessions.session import Login, LoginOutcome, Outcome, Session
+
+if TYPE_CHECKING:
+    from analyzer.sessions.records.align import Aligned
+    from analyzer.sessions.records.record import Record
 
 
 class Known(NamedTuple):
@@ -47,6 +51,8 @@ class Refusal(NamedTuple):
     text: str
     """The server's words as the signatures see them."""
     signature: Signature
+    record: Record | None = None
+    """What the server's own log says of it."""
 
     @property
     def ref(self) -> FrameRef:
@@ -114,14 +120,17 @@ class Dispute:
     @cached_property
     def told_limit(self) -> int | None:
         """The limit's height when the words tell it."""
-        return next((n for r in self.refusals if (n := limit_in(r.text, r.signature)) is not None), None)
+        told = (limit_in(r.text, r.signature) or (r.record.limit if r.record else None) for r in self.refusals)
+        return next((n for n in told if n is not None), None)
 
 
 class Scene:
     """All sessions of a case; what is asked about them is worked out when it is first asked for."""
 
-    def __init__(self, sessions: Sequence[Session], known: Known | None = None) -> None:
+    def __init__(self, sessions: Sequence[Session], known: Known | None = None, logs: Sequence[Aligned] = ()) -> None:
         self.sessions, self.known = sessions, known or Known()
+        self.logs = logs
+        """The server's own logs, beside these sessions."""
 
     @cached_property
     def names(self) -> Names:
@@ -132,6 +141,14 @@ class Scene:
     def odd(self) -> list[Session]:
         """Sessions in which something went another way than well; only these raise questions."""
         return [s for s in self.sessions if not _went_well(s)]
+
+    @cached_property
+    def _recorded(self) -> dict[tuple[str, str, int], Record]:
+        return {
+            (m.session.capture, m.session.uid, m.login.at.frame if m.login else 0): m.record
+            for log in self.logs
+            for m in sorted(log.matches, key=lambda m: m.record.cause is not None)  # of two logs, the one that says why
+        }
 
     @property
     def logins(self) -> Iterable[Login]:
@@ -197,6 +214,10 @@ class Scene:
         """Return how many sessions of a server may have been open without the capture showing it."""
         return self.place(server).unsure
 
+    def recorded(self, session: Session, login: Login | None = None) -> Record | None:
+        """Return what the server's own log says of a login, or of a session beside its logins."""
+        return self._recorded.get((session.capture, session.uid, login.at.frame if login else 0))
+
     def account(self, login: Login) -> str | None:
         """Return the account a login counts for."""
         return self.names.of(login)
@@ -244,9 +265,11 @@ _TURNED_AWAY = frozenset({Outcome.REFUSED_AT_GREETING, Outcome.UNREACHABLE})
 
 
 def _voice(refusal: Refusal) -> str:
-    """Return what keeps refusals apart: the cause an explicit phrase names, else that they are ambiguous."""
+    """Return what keeps refusals apart: the cause that an explicit phrase, or the server's log, names; '' for none."""
     signature = refusal.signature
-    return (signature.cause or "") if signature.explicit else ""
+    if signature.explicit:
+        return signature.cause or ""
+    return (refusal.record.cause or "") if refusal.record else ""
 
 
 def _login_refusals(scene: Scene) -> dict[tuple[str, str | None], list[Refusal]]:
@@ -261,7 +284,7 @@ def _login_refusals(scene: Scene) -> dict[tuple[str, str | None], list[Refusal]]
             # only the first word of a connection counts then.
             if not spoken:
                 found[s.server, scene.account(login) or scene.only_account(s.server)].append(
-                    Refusal(login.decided, s, login, line, signature)
+                    Refusal(login.decided, s, login, line, signature, scene.recorded(s, login))
                 )
             spoken = spoken or signature.explicit
     return found
@@ -283,8 +306,18 @@ def login_disputes(scene: Scene) -> list[Dispute]:
         for refusal in refusals:
             voice = _voice(refusal)
             voices["odd secret" if not voice and _odd(refusal, good) else voice].append(refusal)
+        if scene.logs:
+            _join_unrecorded(voices)
         disputes += [Dispute("login", scene, server, account, _by_time(v), welcome) for v in voices.values()]
     return disputes
+
+
+def _join_unrecorded(voices: dict[str, list[Refusal]]) -> None:
+    """Put the refusals that no record tells of to those of one cause, when most have a record and all records agree."""
+    silent = voices.get("", [])
+    told = [name for name, refusals in voices.items() if name and any(r.record for r in refusals)]
+    if silent and len(told) == 1 and len(voices[told[0]]) >= len(silent):
+        voices[told[0]] += voices.pop("")
 
 
 def _greeting_line(s: Session) -> str:
@@ -327,7 +360,7 @@ def mailbox_disputes(scene: Scene) -> list[Dispute]:
             line = line_of(c.status, c.code, c.text)
             signature = match("mailbox" if c.after_login or s.opened_before else "login", line, s.product, s.protocol)
             if signature.means and signature.phase != "login":
-                said[s.server, account, signature.id].append(Refusal(c.at, s, None, line, signature))
+                said[s.server, account, signature.id].append(Refusal(c.at, s, None, line, signature, scene.recorded(s)))
     return [Dispute("mailbox", scene, server, account, _by_time(rs)) for (server, account, _), rs in said.items()]
 
 

@@ -18,6 +18,8 @@ KINDS_NEEDED = 2
 ALIVE = 0.005
 """Share below which a rival is not worth naming."""
 UNDETERMINED = "undetermined"
+SAID = frozenset({"words", "record"})
+"""Kinds of evidence in which the server itself says why: on the wire, or in its own log."""
 THROTTLING = frozenset({"per_user_connection_limit", "per_ip_connection_limit", "store_session_limit"})
 """Causes that need an acceptance, explicit words or outside knowledge before they may be claimed."""
 
@@ -69,7 +71,7 @@ def weigh(testimony: Mapping[str, Sequence[Evidence]], *, accepted: bool, known:
     margin = totals[best.cause] - max([0.0, *rivals])
     supporting = [e for e in kept[best.cause] if e.weight_db > 0]
     decisive = any(e.decisive for e in supporting)
-    explicit = any(e.decisive and e.kind == "words" for e in supporting)
+    explicit = any(e.decisive and e.kind in SAID for e in supporting)
     verdict = Verdict.SUSPECTED
     if margin >= MARGIN_DB and (best.cause not in THROTTLING or accepted or explicit or known):
         if decisive:

@@ -163,7 +163,7 @@ def _answer(octets: bytes, status: int, timeout_s: float) -> Answer:
 def _reported(document: dict[str, Any]) -> Answer:
     """Fold the states of the captures inside one input (an archive may hold several) into one."""
     captures = document["captures"]
-    states = {capture["state"] for capture in captures} or {"empty"}
+    states = {capture["state"] for capture in captures} or {"ok" if document.get("records") else "empty"}
     state = states.pop() if len(states) == 1 else "partial"
     reasons = (reason for capture in captures if (reason := _reason(capture)))
     return Answer(state, next(reasons, None), document)

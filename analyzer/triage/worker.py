@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 MIB = 1 << 20
-PARTS = ("captures", "findings", "conclusion")
+PARTS = ("captures", "findings", "conclusion", "records")
 """Of the report contract, what many captures are told apart by; sessions can be a hundred times as long."""
 
 

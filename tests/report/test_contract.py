@@ -16,6 +16,7 @@ from analyzer.capture.packets import Stopped
 from analyzer.report.model import document, rfc3339, schema, to_json
 from analyzer.rules.finding import Verdict
 from analyzer.sessions.coverage import Quality
+from analyzer.sessions.records import LogSeen
 from tests.records import (
     BASE,
     account_row,
@@ -92,6 +93,18 @@ def test_the_same_result_gives_the_same_octets_and_no_secret(whole: Any) -> None
     assert b"hunter2" not in octets
     assert b"credential" not in octets.replace(b"credentials", b"")
     assert octets.endswith(b"}\n")
+
+
+def test_logs_beside_the_captures_are_told() -> None:
+    seen = LogSeen("a.LOG", "Exchange IMAP4 protocol log", 5, 3, -0.25, BASE, BASE + 10**9, "utc", ("only the first",))
+    made = document(result(records=(seen,)))["records"]
+    names = "name kind records matched clock_offset_s start end times warnings"
+    assert [list(x) for x in made] == [names.split()]
+    assert (made[0]["start"], made[0]["clock_offset_s"]) == ("2024-03-04T09:14:00.000000Z", -0.25)
+    jsonschema.validate(document(result(records=(seen,))), schema())
+    broken = document(result()) | {"records": [{"name": "x"}]}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema())
 
 
 def test_unset_is_null(whole: Any) -> None:

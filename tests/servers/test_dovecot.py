@@ -127,6 +127,16 @@ def test_the_limit_of_a_real_dovecot_is_confirmed(program: Find, dovecot: int, f
     assert (account.logins_accepted, account.logins_refused, account.peak_open) == (LIMIT + 1, 2, LIMIT)
     assert {s.product for s in result.sessions} == {"dovecot"}
 
+    beside = read(path, folder / "dovecot.log", ports=[dovecot]).result
+    assert claims(beside) == [("confirmed", "per_user_connection_limit")]
+    (log,) = beside.records
+    assert (log.kind, log.records, log.matched) == ("Dovecot log", LIMIT + 3, LIMIT + 3)
+    (proof,) = [e for e in beside.findings[0].evidence if e.kind == "record" and e.weight_db > 0]
+    assert proof.text.startswith("dovecot.log line ")
+    alone = read(folder / "dovecot.log").result
+    assert claims(alone) == [("confirmed", "per_user_connection_limit")]
+    assert alone.findings[0].facts["limit"] == LIMIT
+
 
 def test_a_wrong_password_at_a_real_dovecot_is_no_limit(program: Find, dovecot: int, folder: Path) -> None:
     path = folder / "wrong.pcap"
@@ -136,6 +146,9 @@ def test_a_wrong_password_at_a_real_dovecot_is_no_limit(program: Find, dovecot: 
     assert {cause for _, cause in claims(result)} <= {"bad_credentials"}
     account = result.accounts[0]
     assert (account.logins_accepted, account.logins_refused) == (0, 3)
+    beside = read(path, folder / "dovecot.log", ports=[dovecot]).result
+    assert {cause for _, cause in claims(beside)} == {"bad_credentials"}
+    assert beside.records[0].matched == 3
 
 
 def test_a_real_dovecot_answers_the_probe(dovecot: int) -> None:
