@@ -12,6 +12,7 @@ from analyzer.sessions.session import Login, Outcome, Session
 
 if TYPE_CHECKING:
     from analyzer.rules.replay import WhatIf
+    from analyzer.report.dialogue import Dialogue
 
 UNREADABLE_STATES = frozenset({"not_a_capture", "password_needed", "timeout", "error"})
 """States of a capture of which nothing could be read."""
@@ -45,6 +46,8 @@ class Result(NamedTuple):
     """What the engineer said with ``--known``."""
     what_if: tuple[WhatIf, ...] | None = None
     """What another limit would have made of the refusals; None when nobody asked."""
+    dialogues: tuple[Dialogue, ...] = ()
+    """What was said in the sessions that decide; read only for the outputs that show it."""
 
     @property
     def faults(self) -> tuple[Finding, ...]:

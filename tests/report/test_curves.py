@@ -31,5 +31,5 @@ def test_a_curve_holds_every_refusal_in_order() -> None:
 
 def test_the_span_has_room_around_a_single_instant() -> None:
     start, end = span_of(curves(one_pc(1), "account"), None)
-    assert start < BASE + 118 * 10**9 < end
+    assert start < BASE + 118_080_000_000 < end
     assert span_of([], BASE)[0] < BASE
