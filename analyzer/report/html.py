@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_MS, NS_PER_S
-from analyzer.report.case import MOST_NAMES, Case, case
+from analyzer.report.case import MOST_NAMES, MOST_ROWS, Case, case
 from analyzer.report.curves import end_of, limit_of, utc
 from analyzer.report.model import document, version
 from analyzer.report.plot import plot
@@ -24,12 +24,12 @@ from analyzer.report.terminal import MOST_SURE, words
 from analyzer.rules.finding import CLAIMS
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Template
 
 FOLDER = Path(__file__).parent
 WIDE, NARROW = 920, 340
 """Widths of the two drawings of the chart, px: for a desk or paper, and for a phone."""
-MOST_JSON_BYTES = 130_000
+MOST_JSON_BYTES = 170_000
 """Of the whole result, what the page holds; of a larger one the first rows of each table."""
 _ROWS = ("captures", "findings", "remedies", "accounts", "logins", "sessions")
 """Lists of the result, those first that must not be cut."""
@@ -40,7 +40,12 @@ Say = Callable[[str], str]
 def page(result: Result, say: Say = str) -> str:
     """Return the report as one HTML file; ``say`` puts its sentences into the reader's language."""
     shown = case(result)
-    text = _environment(say).get_template("page.html").render(
+
+    def speak(text: str, /, **values: object) -> str:
+        return say(text.format(**values) if values else text)
+
+    text = _template().render(
+        _=speak,
         case=shown,
         result=result,
         plots=_plots(shown),
@@ -49,6 +54,7 @@ def page(result: Result, say: Say = str) -> str:
         policy=_policy(_css()),
         version=version(),
         most_names=MOST_NAMES,
+        most_rows=MOST_ROWS,
     )
     return text.strip() + "\n"
 
@@ -97,21 +103,23 @@ def _policy(css: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def _environment(say: Say) -> Environment:
+@cache
+def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    def speak(text: str, /, **values: object) -> str:
-        return say(text.format(**values) if values else text)
-
     made = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    made.globals |= {"_": speak, "MOST_SURE": MOST_SURE, "CLAIMS": CLAIMS}
+    made.globals["CLAIMS"] = CLAIMS
     made.filters |= {
         "clock": clock, "date": date, "duration": duration, "percent": percent, "words": words, "thousands": thousands,
         "sentence": sentence,
     }  # fmt: skip
-    return made
+    return made.get_template("page.html")
 
 
 def clock(ns: int) -> str:
