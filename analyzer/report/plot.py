@@ -190,13 +190,17 @@ def _round_counts(top: int) -> Iterable[int]:
 
 
 def _line(curve: Curve, frame: _Frame) -> Line:
-    path = [f"M{frame.left:g} {frame.y(0):g}"]
-    for x, levels in groupby(zip(curve.steps.times, curve.steps.counts, strict=True), lambda c: round(frame.x(c[0]))):
-        path += [f"H{x}", *(f"V{frame.y(n):g}" for n in _told(levels))]
-    path.append(f"H{frame.right:g}")
-    drawn = "".join(path)
-    marks = tuple(_marks(curve, frame, frame.y))
-    return Line(curve.name, drawn, f"{drawn}V{frame.y(0):g}Z", curve.steps.peak[0], marks)
+    floor, stretches, closed, level = f"{frame.y(0):g}", [], [f"M{frame.left:g} {frame.y(0):g}"], 0
+    for x, changes in groupby(zip(curve.steps.times, curve.steps.counts, strict=True), lambda c: round(frame.x(c[0]))):
+        levels = _told(changes)
+        heights = "".join(f"V{frame.y(n):g}" for n in levels)
+        stretches.append(f"H{x}{heights}" if level else f"M{x} {floor}{heights}")  # nothing is drawn where none is open
+        closed.append(f"H{x}{heights}")
+        level = levels[-1]
+    end = f"H{frame.right:g}"
+    path = "".join(stretches) + (end if level else "")
+    area = "".join(closed) + f"{end}V{floor}Z"
+    return Line(curve.name, path, area, curve.steps.peak[0], tuple(_marks(curve, frame, frame.y)))
 
 
 def _told(changes: Iterable[tuple[int, int]]) -> list[int]:

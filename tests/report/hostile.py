@@ -16,7 +16,7 @@ EVIL = (
     "</title></style></pre></textarea></svg><h1 id=evil>evil</h1>",
     "]]><!-- --><svg onload=alert(1)><foreignObject><a href='javascript:alert(1)'>x</a>",
     "{{ 7 * 7 }}{% raw %}{evil}%s%(evil)s",
-    "=HYPERLINK(\"https://evil.example\")|[x](https://evil.example) `code` **bold** @team www.evil.example",
+    '=HYPERLINK("https://evil.example")|[x](https://evil.example) `code` **bold** @team www.evil.example',
     "&lt;b&gt; &amp;amp; &#60;i&#62;",
 )
 ALL = " ".join(EVIL)

@@ -24,7 +24,9 @@ def test_the_deciding_sessions_are_one_of_each_outcome_then_one_per_further_faul
 
 
 def test_a_finding_whose_frames_are_no_login_shows_one_of_its_sessions() -> None:
-    made = result(one_pc(), [finding(evidence=(), sessions=(("agent-pc-07.pcapng", "C2"), ("agent-pc-07.pcapng", "C3")))])
+    made = result(
+        one_pc(), [finding(evidence=(), sessions=(("agent-pc-07.pcapng", "C2"), ("agent-pc-07.pcapng", "C3")))]
+    )
     assert [s.uid for s in deciding(made)] == ["C2"]
     assert deciding(result(one_pc())) == []
     many = [finding(evidence=(), sessions=((s.capture, s.uid),)) for s in HOUSE[:9]]

@@ -69,11 +69,15 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_several_findings_and_no_finding() -> None:
-    made = result(one_pc(), [finding(), finding(Verdict.LIKELY, title="second"), finding(severity="warning", title="third")])
+    made = result(
+        one_pc(), [finding(), finding(Verdict.LIKELY, title="second"), finding(severity="warning", title="third")]
+    )
     text = markdown(made)
     assert "## likely: second" in text
     assert "- suspected: third" in text
-    assert markdown(result(captures=[capture_seen(state="no_mail")])).startswith("# No mail: no mail traffic in the capture")
+    assert markdown(result(captures=[capture_seen(state="no_mail")])).startswith(
+        "# No mail: no mail traffic in the capture"
+    )
 
 
 def test_sentences_go_through_the_translator() -> None:

@@ -64,6 +64,14 @@ def test_a_long_capture_stays_a_small_drawing() -> None:
     assert sum(m.refusals for m in p.lines[0].marks) == len(times[::3])
 
 
+def test_nothing_is_drawn_where_no_session_is_open() -> None:
+    times = tuple(BASE + n * 10 * NS_PER_S for n in range(1, 5))
+    line = plot([Curve("c", Steps(times, (1, 0, 2, 0)), ())], [], None, BASE + 60 * NS_PER_S, 920).lines[0]
+    assert [letter for letter, _, _ in NUMBER.findall(line.path)] == ["M", "V", "H", "V", "M", "V", "H", "V"]
+    assert line.area.startswith("M")
+    assert line.area.endswith("Z")
+
+
 def test_refusals_without_a_session_and_nothing_at_all_are_drawings_too() -> None:
     sessions = one_pc()
     p = plot(curves(sessions, "account"), curves(sessions, "client"), None, None, 340)
