@@ -11,8 +11,8 @@ from analyzer.sessions.coverage import CaptureSeen
 from analyzer.sessions.session import Login, Outcome, Session
 
 if TYPE_CHECKING:
-    from analyzer.rules.replay import WhatIf
     from analyzer.report.dialogue import Dialogue
+    from analyzer.rules.replay import WhatIf
 
 UNREADABLE_STATES = frozenset({"not_a_capture", "password_needed", "timeout", "error"})
 """States of a capture of which nothing could be read."""
