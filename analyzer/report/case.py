@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 from analyzer.report.curves import Curve, curves
 from analyzer.report.dialogue import Dialogue, DialogueLine
+from analyzer.report.need import height, need
+from analyzer.report.need import sentences as needed
 from analyzer.report.result import Result
+from analyzer.report.supposed import sentences as supposed
 from analyzer.rules.finding import CLAIMS, Candidate, Evidence, Finding, FrameRef, Verdict
 from analyzer.sessions.names import names
 from analyzer.sessions.session import Login, LoginOutcome, Outcome, Session
@@ -66,6 +69,10 @@ class Told(NamedTuple):
     """What rules other causes out."""
     rivals: tuple[Candidate, ...]
     """Causes still alive beside it, itself first, when there is more than itself."""
+    limit: str
+    """The height of the limit that was met, with its range; empty when there is none."""
+    needs: tuple[str, ...]
+    """What becomes of the team's connections at each limit of the server."""
 
 
 class Said(NamedTuple):
@@ -125,6 +132,10 @@ class Case(NamedTuple):
     """Further faults, by title only."""
     asides: tuple[Finding, ...]
     """Warnings."""
+    retakes: tuple[Finding, ...]
+    """How to take captures that cannot answer again."""
+    supposed: tuple[str, ...]
+    """What another limit would have made of it, when somebody asked."""
     broken: tuple[str, ...]
     """Rules that broke."""
     lines: tuple[Curve, ...]
@@ -156,6 +167,8 @@ def case(result: Result) -> Case:
         told=told,
         others=result.faults[MOST_FINDINGS:][:MOST_TITLES],
         asides=tuple(asides[:MOST_TITLES]),
+        retakes=tuple([x for x in result.findings if x.verdict is Verdict.NOT_SEEN and x.missing][:MOST_FINDINGS]),
+        supposed=() if result.what_if is None else tuple(supposed(result.what_if)),
         broken=tuple(x.rule for x in result.findings if x.verdict is Verdict.FAILED),
         lines=tuple(lines[:MOST_LINES]),
         lanes=tuple(lanes[:MOST_LANES]),
@@ -188,6 +201,7 @@ def _cited(finding: Finding, places: dict[tuple[str, int], tuple[str, str]]) -> 
 
 def _told(finding: Finding) -> Told:
     facts = [Fact(n, x, tuple(_places(x.frames))) for n, x in enumerate(_ordered(finding.evidence), 1)]
+    found = need(finding)
     rivals = tuple(x for x in finding.candidates if x.confidence >= RIVAL_SHARE)
     return Told(
         finding=finding,
@@ -195,6 +209,8 @@ def _told(finding: Finding) -> Told:
         against=tuple(x for x in facts if _side(x.evidence) < 0),
         refutes=tuple(x for x in facts if _side(x.evidence) == 0),
         rivals=rivals if len(rivals) > 1 else (),
+        limit=height(finding),
+        needs=tuple(needed(found)) if found else (),
     )
 
 

@@ -117,7 +117,7 @@ def _template() -> Template:
     made.globals["CLAIMS"] = CLAIMS
     made.filters |= {
         "clock": clock, "date": date, "duration": duration, "percent": percent, "words": words, "thousands": thousands,
-        "sentence": sentence,
+        "sentence": sentence, "share": share,
     }  # fmt: skip
     return made.get_template("page.html")
 
@@ -142,9 +142,14 @@ def duration(ns: int) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def percent(share: float) -> str:
-    """Write a share; no capture makes anything certain."""
-    return f"{min(share, MOST_SURE):.0%}".replace("%", " %")
+def share(confidence: float) -> int:
+    """Return a share in percent; no capture makes anything certain."""
+    return round(min(confidence, MOST_SURE) * 100)
+
+
+def percent(confidence: float) -> str:
+    """Write a share."""
+    return f"{share(confidence)} %"
 
 
 def thousands(number: int) -> str:

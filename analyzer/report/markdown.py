@@ -65,15 +65,18 @@ def _answer(shown: Case, say: Say) -> Iterator[str]:
         return
     finding = shown.told[0].finding
     yield escaped(say(finding.summary))
-    yield _table(("", ""), _facts(finding, say))
+    yield _table(("", ""), _facts(shown.told[0], say))
     if finding.missing:
         yield f"## {say('What settles it')}"
         yield "\n".join(f"{n}. {escaped(say(x))}" for n, x in enumerate(finding.missing, 1))
+    for text in shown.supposed:
+        yield escaped(say(text))
     for remedy in shown.result.remedies_of(finding):
         yield from _remedy(remedy, finding, say)
 
 
-def _facts(finding: Finding, say: Say) -> Iterator[tuple[str, str]]:
+def _facts(told: Told, say: Say) -> Iterator[tuple[str, str]]:
+    finding = told.finding
     subject, facts = finding.subject, finding.facts
     if subject.accounts:
         yield say("Accounts"), _names(subject.accounts, say)
@@ -86,8 +89,8 @@ def _facts(finding: Finding, say: Say) -> Iterator[tuple[str, str]]:
         yield say("On clients"), _names(subject.clients, say)
     when = f"{date(finding.start)} {clock(finding.start)} to {clock(finding.end)} UTC"
     yield say("When"), f"{when} ({duration(finding.end - finding.start)})"
-    if "limit" in facts:
-        yield say("Limit"), say(f"{facts['limit']} sessions open at once")
+    if told.limit:
+        yield say("Limit"), escaped(say(told.limit))
 
 
 def _names(every: Sequence[str], say: Say) -> str:
@@ -98,16 +101,14 @@ def _names(every: Sequence[str], say: Say) -> str:
 def _remedy(remedy: Remedy, finding: Finding, say: Say) -> Iterator[str]:
     yield f"## {say('What to do') if finding.verdict in CLAIMS else say('If it is so')}: {escaped(say(remedy.title))}"
     yield "\n".join(f"{n}. {escaped(say(x))}" for n, x in enumerate(remedy.steps, 1))
-    blocks = (
-        ("Look first", remedy.before), ("Change", remedy.commands), ("Restart", remedy.restart),
-        ("Look again", remedy.check), ("Undo", remedy.undo),
-    )  # fmt: skip
-    for name, text in blocks:
-        if text:
-            yield f"{say(name)}:"
-            yield _block(text)
+    for name, text in remedy.blocks:
+        yield f"{sentence(say(name))}:"
+        yield _block(text)
     if remedy.risk:
-        yield f"{say('Risk')}: {escaped(say(remedy.risk))}"
+        yield f"{sentence(say('risk'))}: {escaped(say(remedy.risk))}"
+    if remedy.avoid:
+        yield f"{sentence(say('do not'))}:"
+        yield "\n".join(f"- {escaped(say(x))}" for x in remedy.avoid)
 
 
 def _evidence(shown: Case, say: Say) -> Iterator[str]:
