@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from itertools import islice
 from typing import NamedTuple
 
+from analyzer.remedies import Remedy, Say, fill
 from analyzer.report.curves import Curve, curves
 from analyzer.report.dialogue import Dialogue, DialogueLine
 from analyzer.report.need import height, need
@@ -177,6 +178,18 @@ def case(result: Result) -> Case:
         events=tuple(sorted(_events(result), key=lambda x: x.ts)),
         left_out={name: max(len(every) - most, 0) for name, (every, most) in shown.items()},
     )
+
+
+def in_words(result: Result, say: Say) -> Result:
+    """Return the result with its remedies in the reader's language: their numbers are put in after the words are."""
+    if say is str:
+        return result
+    made: dict[Remedy, None] = {}
+    for finding in result.findings:
+        facts = {**finding.facts, "protocol": finding.subject.protocol or ""}
+        for remedy in fill(facts, finding.remedies, str(finding.facts.get("product", "")) or None, say=say):
+            made.setdefault(remedy)
+    return result._replace(remedies=tuple(made))
 
 
 def deciding(result: Result) -> list[Session]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_MS, NS_PER_S
-from analyzer.report.case import MOST_NAMES, MOST_ROWS, Case, case
+from analyzer.report.case import MOST_NAMES, MOST_ROWS, Case, case, in_words
 from analyzer.report.curves import end_of, limit_of, utc
 from analyzer.report.model import document, version
 from analyzer.report.plot import plot
@@ -39,7 +39,7 @@ Say = Callable[[str], str]
 
 def page(result: Result, say: Say = str) -> str:
     """Return the report as one HTML file; ``say`` puts its sentences into the reader's language."""
-    shown = case(result)
+    shown = case(in_words(result, say))
 
     def speak(text: str, /, **values: object) -> str:
         return say(text.format(**values) if values else text)
@@ -47,7 +47,7 @@ def page(result: Result, say: Say = str) -> str:
     text = _template().render(
         _=speak,
         case=shown,
-        result=result,
+        result=shown.result,
         plots=_plots(shown),
         data=_embedded(result),
         css=_css(),

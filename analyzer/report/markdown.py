@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from analyzer.remedies import Remedy
-from analyzer.report.case import MOST_NAMES, Case, Fact, Told, case
+from analyzer.report.case import MOST_NAMES, Case, Fact, Told, case, in_words
 from analyzer.report.html import clock, date, duration, percent, sentence
 from analyzer.report.model import version
 from analyzer.report.result import Result
@@ -27,7 +27,7 @@ _TICKS = re.compile(r"`+")
 
 def markdown(result: Result, say: Say = str) -> str:
     """Return the report as Markdown; ``say`` puts its sentences into the reader's language."""
-    shown = case(result)
+    shown = case(in_words(result, say))
     parts = [
         *_answer(shown, say),
         *_evidence(shown, say),
@@ -87,7 +87,7 @@ def _facts(told: Told, say: Say) -> Iterator[tuple[str, str]]:
         yield say("Refused"), say(f"{facts['refused']} of {both} logins")
     if subject.clients:
         yield say("On clients"), _names(subject.clients, say)
-    when = f"{date(finding.start)} {clock(finding.start)} to {clock(finding.end)} UTC"
+    when = f"{date(finding.start)} {clock(finding.start)} – {clock(finding.end)} UTC"  # noqa: RUF001 (as the page has it)
     yield say("When"), f"{when} ({duration(finding.end - finding.start)})"
     if told.limit:
         yield say("Limit"), escaped(say(told.limit))

@@ -18,7 +18,7 @@ def test_the_answer_comes_first_then_the_fix_then_the_proof() -> None:
     text = markdown(analyzer.read(SAMPLES / "server_side_limit.pcap").result)
     assert text.startswith("# Confirmed, 99 %: per-user connection throttling: account uccx-mail on 198.51.100.10")
     assert "| Refused | 76 of 100 logins |" in text
-    assert "| Limit | 16 sessions open at once |" in text
+    assert "| Limit | 16 = Exchange 2010 to SE, default of MaxConnectionsPerUser |" in text
     places = [text.index(x) for x in ("## What to do", "## Evidence", "## Also seen", "## Accounts and clients")]
     assert places == sorted(places)
     assert "`frame.number in {249, 254, 277," in text
