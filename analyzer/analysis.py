@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from analyzer.capture.instead import Instead
     from analyzer.report.charts import Chart
-    from analyzer.report.dialogue import DialogueLine
+    from analyzer.report.dialogue import Dialogue, DialogueLine
     from analyzer.rules.replay import WhatIf
     from analyzer.sessions.records import Log
     from analyzer.sessions.records.align import Aligned
@@ -138,7 +138,7 @@ def _sessions(
         return secret
 
     def listen(connection: Connection) -> Conversation:
-        events = None if tap is None else tap.setdefault(connection.uid, [])
+        events = None if tap is None else tap.get(connection.uid)
         return Conversation(capture.name, connection, sessions.append, events, wait)
 
     for _ in connections(capture.windows(), listen, ports=ports):
@@ -309,9 +309,9 @@ class Analysis:
                 continue
             for found in captures(path, ports=self._ports, engine=self._engine):
                 if not isinstance(found, CaptureError) and found.name in names:
-                    tap: dict[str, list[Event]] = {}
+                    tap: dict[str, list[Event]] = {session: []}
                     _sessions(found, self._ports, tap, path, _keys(self._keylogs))
-                    return lines(tap.get(session, []))
+                    return lines(tap[session])
         uids = ", ".join(s.uid for s in self.result.sessions[:8])
         raise AnalyzerError(f"no session {clean(session, 40)} here", hint=f"the sessions are {uids or 'none'} ...")
 
@@ -355,11 +355,20 @@ class Analysis:
         return what_if(Scene(self.result.sessions, known_from(self.result.known)), self.result.findings, limit)
 
     def save(self, path: str | Path) -> Path:
-        """Write the result; the suffix picks the form: .json .txt .csv .png .svg."""
-        from analyzer.report import save
+        """Write the result; the suffix picks the form: .html .md .json .txt .csv .xlsx .parquet .png .svg."""
+        from analyzer.report import WITH_DIALOGUES, save
 
-        save(self.result, Path(path))
-        return Path(path)
+        target = Path(path)
+        wanted = target.suffix.lower() in WITH_DIALOGUES
+        save(self.result._replace(dialogues=self.dialogues()) if wanted else self.result, target)
+        return target
+
+    def dialogues(self) -> tuple[Dialogue, ...]:
+        """Return what was said in the sessions that decide."""
+        from analyzer.report.case import deciding
+        from analyzer.report.dialogue import Dialogue
+
+        return tuple(Dialogue(s.capture, s.uid, tuple(self.dialogue(s.uid, s.capture))) for s in deciding(self.result))
 
     def __repr__(self) -> str:
         from analyzer.report.terminal import screen

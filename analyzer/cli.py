@@ -27,7 +27,9 @@ OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
 OPTIONAL = {
     "evtx": "for Windows .evtx event logs",
     "lz4": "for .lz4 files",
+    "openpyxl": "to write .xlsx",
     "py7zr": "for .7z archives",
+    "pyarrow": "to write .parquet",
     "zstandard": "for .zst files before Python 3.14",
 }
 DEBUG_FLAGS = ("--debug", "-v")
@@ -145,7 +147,12 @@ def report(
     *,
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write a .json .txt .csv .png .svg file. Repeatable."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write a .html .md .json .txt .csv .xlsx .parquet .png .svg file. Repeatable.",
+        ),
     ] = None,
     style: Format = Style.TEXT,
     known: Known = None,
@@ -166,17 +173,19 @@ def report(
     exit_zero: ExitZero = False,
 ) -> None:
     """Say what is wrong, how sure that is, where to look and what to do."""
-    told = style is Style.JSON or any(path.suffix.lower() == ".json" for path in output or ())
+    from analyzer.report import HASHED, WITH_DIALOGUES, save
+
+    suffixes = {path.suffix.lower() for path in output or ()}
     say = _speaker(language)
-    analysis = _read(captures, known, ports, engine, keylogs, hashed=told, logs=logs)
+    hashed = style is Style.JSON or bool(suffixes & HASHED)
+    analysis = _read(captures, known, ports, engine, keylogs, hashed=hashed, logs=logs)
     result = analysis.result
     if what_if:
         result = result._replace(what_if=analysis.what_if(limit=what_if))
-    if output:
-        from analyzer.report import save
-
-        for path in output:
-            save(result, path, say)
+    if suffixes & WITH_DIALOGUES:
+        result = result._replace(dialogues=analysis.dialogues())
+    for path in output or ():
+        save(result, path, say)
     nothing = all(x.unread for x in result.captures) and not result.records and style is Style.TEXT
     if not nothing and (not output or style is not Style.TEXT):
         _print_result(result, style, say)

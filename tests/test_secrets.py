@@ -1,17 +1,21 @@
 """No secret in any output: passwords planted in every mechanism, then every form of output searched for them."""
 
 import base64
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 import analyzer
 from analyzer.at import Side
 from analyzer.cli import app
-from analyzer.report import save
+from analyzer.report import RENDERERS
+from analyzer.report.dialogue import Dialogue
 from tests.transcript import PLANTED, Transcript, load_all
 from tests.wire import Wire
 
@@ -77,11 +81,27 @@ def test_no_dialogue_shows_it(capture: Path) -> None:
     assert leaks("\n".join(told)) == []
 
 
-@pytest.mark.parametrize("suffix", [".json", ".txt", ".csv", ".svg"])
+@pytest.mark.parametrize("suffix", [".json", ".txt", ".csv", ".svg", ".html", ".md"])
 def test_no_file_holds_it(capture: Path, tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"case{suffix}"
-    save(analyzer.read(capture).result, path)
+    path = analyzer.read(capture).save(tmp_path / f"case{suffix}")
     assert leaks(path.read_text("utf-8")) == []
+
+
+def test_no_packed_table_holds_it(capture: Path) -> None:
+    result = analyzer.read(capture).result
+    with zipfile.ZipFile(io.BytesIO(RENDERERS[".xlsx"](result))) as book:
+        assert leaks("".join(book.read(x).decode() for x in book.namelist())) == []
+    table = parquet.read_table(io.BytesIO(RENDERERS[".parquet"](result)))
+    assert leaks(f"{table.to_pylist()} {table.schema.metadata}") == []
+
+
+def test_no_dialogue_of_a_page_shows_it(capture: Path) -> None:
+    case = analyzer.read(capture)
+    told = tuple(Dialogue(s.capture, s.uid, tuple(case.dialogue(s.uid))) for s in case.result.sessions[:40])
+    for first in range(0, len(told), 4):
+        text = RENDERERS[".html"](case.result._replace(dialogues=told[first : first + 4])).decode()
+        assert "What client and server said" in text
+        assert leaks(text) == []
 
 
 def test_no_table_card_or_repr_holds_it(capture: Path) -> None:

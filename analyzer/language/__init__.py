@@ -52,9 +52,9 @@ def _catalogue(language: str) -> tuple[Mapping[str, str], tuple[tuple[re.Pattern
     import tomllib
 
     files = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob(f"{language}_*.toml"))}
-    report = files[f"{language}_report"]
     texts = {key: str(value) for file in files.values() for key, value in file.items()}
-    return texts, tuple((_pattern(key), str(value)) for key, value in report.items() if _HOLE.search(key))
+    said = [x for name, file in files.items() if name != f"{language}_remedies" for x in file.items()]
+    return texts, tuple((_pattern(key), str(value)) for key, value in said if _HOLE.search(key))
 
 
 def _pattern(key: str) -> re.Pattern[str]:

@@ -11,6 +11,9 @@ from pathlib import Path
 from analyzer.errors import OutputError
 from analyzer.report.result import Result
 
+Say = Callable[[str], str]
+"""Puts a sentence into the reader's language."""
+
 
 def _json(result: Result) -> bytes:
     from analyzer.report.model import to_json
@@ -18,13 +21,7 @@ def _json(result: Result) -> bytes:
     return to_json(result)
 
 
-def _text(result: Result) -> bytes:
-    from analyzer.report.terminal import screen
-
-    return screen(result).encode("utf-8", "replace")
-
-
-def text(result: Result, say: Callable[[str], str]) -> bytes:
+def text(result: Result, say: Say = str) -> bytes:
     """Return the screen as UTF-8 text in the reader's language."""
     from analyzer.report.terminal import screen
 
@@ -49,20 +46,56 @@ def _svg(result: Result) -> bytes:
     return connections(result).render("svg")
 
 
+def _html(result: Result, say: Say = str) -> bytes:
+    from analyzer.report.html import page
+
+    return page(result, say).encode("utf-8", "replace")
+
+
+def _md(result: Result, say: Say = str) -> bytes:
+    from analyzer.report.markdown import markdown
+
+    return markdown(result, say).encode("utf-8", "replace")
+
+
+def _xlsx(result: Result) -> bytes:
+    from analyzer.report.workbook import workbook
+
+    return workbook(result)
+
+
+def _parquet(result: Result) -> bytes:
+    from analyzer.report.parquet import parquet
+
+    return parquet(result)
+
+
 RENDERERS: Mapping[str, Callable[[Result], bytes]] = {
+    ".html": _html,
+    ".md": _md,
     ".json": _json,
-    ".txt": _text,
+    ".txt": text,
     ".csv": _csv,
+    ".xlsx": _xlsx,
+    ".parquet": _parquet,
     ".png": _png,
     ".svg": _svg,
 }
+SPOKEN: Mapping[str, Callable[[Result, Say], bytes]] = {".html": _html, ".md": _md, ".txt": text}
+"""Those whose sentences can be put into another language."""
+HASHED = frozenset({".html", ".md", ".json", ".xlsx", ".parquet"})
+"""Suffixes of forms that name the SHA-256 of each capture."""
+WITH_DIALOGUES = frozenset({".html"})
+"""Suffixes of forms that show what was said in the sessions that decide."""
+EXTRAS = {"openpyxl": "xlsx", "pyarrow": "parquet"}
+"""Packages that come with an extra of the project."""
 
 
-def save(result: Result, path: Path, say: Callable[[str], str] = str) -> None:
+def save(result: Result, path: Path, say: Say = str) -> None:
     """Write a result in the form its suffix names; ``say`` puts the sentences of a text into the reader's language.
 
     Raises:
-        OutputError: the suffix is unknown, or the file cannot be written.
+        OutputError: the suffix is unknown, its form needs a package that is not installed, or the file cannot be written.
     """
     renderer = RENDERERS.get(path.suffix.lower())
     if renderer is None:
@@ -70,7 +103,18 @@ def save(result: Result, path: Path, say: Callable[[str], str] = str) -> None:
         raise OutputError(
             f"{path.name}: no report has the suffix {path.suffix!r}", path=path, hint=f"Use one of {known}."
         )
-    write(path, renderer(result) if say is str or path.suffix.lower() != ".txt" else text(result, say))
+    spoken = SPOKEN.get(path.suffix.lower())
+    try:
+        octets = spoken(result, say) if spoken else renderer(result)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        raise OutputError(
+            f"{path.name}: a {path.suffix} file needs the package {error.name}, which is not installed",
+            path=path,
+            hint=f"pip install 'mailscope[{EXTRAS[error.name]}]'",
+        ) from error
+    write(path, octets)
 
 
 def write(path: Path, octets: bytes) -> None:

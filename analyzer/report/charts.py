@@ -7,22 +7,17 @@ itself. Only ``Figure`` objects, never pyplot: no global state, and the same res
 from __future__ import annotations
 
 import io
-import math
-import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
 from analyzer.errors import OutputError
+from analyzer.report.curves import Curve, curves, day, end_of, limit_of, span_of, ticks
 from analyzer.report.result import Result
-from analyzer.sessions.concurrency import Steps, account_of, open_sessions
-from analyzer.sessions.names import Names, names
-from analyzer.sessions.session import LoginOutcome, Outcome, Session
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,16 +39,7 @@ DPI = 120
 TITLE_COLUMNS = 92
 NAME_COLUMNS = 40
 """Characters of a name in the legend."""
-UNSEEN = "(account not seen)"
 KINDS = ("account", "client", "server")
-_DIGITS = re.compile(r"([0-9]+)")
-_TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_ROUND_STEPS: tuple[int, ...] = (
-    *(factor * int(10**exponent) for exponent in range(9) for factor in (1, 2, 5)),
-    *(s * NS_PER_S for s in _TICKS_S),
-)
-"""Distances between ticks that a person finds round, ns."""
-
 _STYLE: Any = {  # Any: the stubs list every key by name
     "text.parse_math": False,  # '$' in an account name is a dollar
     "svg.hashsalt": "mailscope",  # same picture, same octets
@@ -61,15 +47,6 @@ _STYLE: Any = {  # Any: the stubs list every key by name
     "font.size": 10.0,
     "axes.unicode_minus": False,
 }
-
-
-class _Line(NamedTuple):
-    """One account, client or server: its open sessions and its refusals."""
-
-    name: str
-    steps: Steps
-    refused: tuple[int, ...]
-    """When, ns UTC, ascending."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +63,7 @@ class Chart:
     end: int | None = None
     """End of the captures, ns UTC: where the lines stop."""
     subtitle: str = ""
-    lines: Sequence[_Line] = field(default=(), repr=False)
+    lines: Sequence[Curve] = field(default=(), repr=False)
 
     def draw(self, ax: Axes | None = None) -> Axes:
         """Draw on ``ax``, or on a new figure, and return the axes."""
@@ -142,48 +119,22 @@ def connections(result: Result, by: str = "account") -> Chart:
     """
     if by not in KINDS:
         raise ValueError(f"by is {by!r}, not one of {', '.join(KINDS)}")
-    every = _lines(result.sessions, by)
-    shown = sorted(every, key=lambda x: (-len(x.refused), -x.steps.peak[0], _natural(x.name)))
-    shown = shown[: MOST_LINES if by == "account" else MOST_LANES]
+    every = curves(result.sessions, by)
+    shown = every[: MOST_LINES if by == "account" else MOST_LANES]
     left_out = len(every) - len(shown)
     return Chart(
         title=_title(result),
         by=by,
         data=_data(shown),
-        limit=_limit(result) if by == "account" else None,
+        limit=limit_of(result) if by == "account" else None,
         note=f"{left_out} more not drawn" if left_out else "",
-        end=_end(result),
+        end=end_of(result),
         subtitle=_subtitle(result, shown, by),
         lines=tuple(shown),
     )
 
 
-def _lines(sessions: Sequence[Session], by: str) -> list[_Line]:
-    known = names(login for s in sessions for login in s.logins)
-    opened = open_sessions(sessions, by=by)
-    refused: dict[str, list[int]] = {}
-    for session in sessions:
-        for who, ts in _refusals(session, by, known):
-            refused.setdefault(who, []).append(ts)
-    everyone = sorted(opened.keys() | refused.keys())
-    return [_Line(x, opened.get(x, Steps((), ())), tuple(sorted(refused.get(x, ())))) for x in everyone]
-
-
-def _natural(name: str) -> list[str | int]:
-    """Sort key that puts 10.0.0.9 before 10.0.0.10."""
-    return [int(x) if x.isdecimal() else x for x in _DIGITS.split(name)]
-
-
-def _refusals(session: Session, by: str, known: Names) -> Iterable[tuple[str, int]]:
-    if session.outcome is Outcome.REFUSED_AT_GREETING:
-        yield (UNSEEN if by == "account" else getattr(session, by)), session.start
-    for login in session.logins:
-        if login.outcome is LoginOutcome.REFUSED:
-            who = (known.of(login) or account_of(session, known) or UNSEEN) if by == "account" else getattr(session, by)
-            yield who, (login.decided or login.at).ts
-
-
-def _data(lines: Sequence[_Line]) -> pd.DataFrame:
+def _data(lines: Sequence[Curve]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[tuple[int, str, str, int]] = []
@@ -195,27 +146,13 @@ def _data(lines: Sequence[_Line]) -> pd.DataFrame:
     return made
 
 
-def _limit(result: Result) -> int | None:
-    """Return the limit the best finding names."""
-    for finding in result.faults:
-        value = finding.facts.get("limit")
-        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
-            return int(value)
-    return None
-
-
-def _end(result: Result) -> int | None:
-    ends = [x.end for x in result.captures if x.end is not None] + [x.end for x in result.sessions]
-    return max(ends, default=None)
-
-
 def _title(result: Result) -> str:
     """Say the answer."""
     _, verdict, title = result.conclusion
     return textwrap.fill(f"{verdict.upper()}: {title}" if verdict else title, TITLE_COLUMNS)
 
 
-def _subtitle(result: Result, lines: Sequence[_Line], by: str) -> str:
+def _subtitle(result: Result, lines: Sequence[Curve], by: str) -> str:
     """Say what the picture shows of it."""
     first = lines[0] if lines else None
     if first is None or not first.refused:
@@ -238,7 +175,7 @@ def _figure(lanes: int) -> Figure:
 
 
 def _draw_lines(chart: Chart, ax: Axes) -> None:
-    start, end = _span(chart)
+    start, end = span_of(chart.lines, chart.end)
     handles = [_draw_steps(ax, line, number, start, end) for number, line in enumerate(chart.lines)]
     labels = [x.name if len(x.name) <= NAME_COLUMNS else x.name[: NAME_COLUMNS - 3] + "..." for x in chart.lines]
     marks = [(_x(ts, start), line.steps.at(ts)) for line in chart.lines for ts in line.refused]
@@ -253,7 +190,7 @@ def _draw_lines(chart: Chart, ax: Axes) -> None:
 
 def _draw_lanes(chart: Chart, ax: Axes) -> None:
     """One lane per client or server, from the top: a bar as high as its open sessions, a cross for each refusal."""
-    start, end = _span(chart)
+    start, end = span_of(chart.lines, chart.end)
     most = max((n for line in chart.lines for n in line.steps.counts), default=1) or 1
     for lane, line in enumerate(chart.lines):
         for begin, stop, n in zip(line.steps.times, (*line.steps.times[1:], end), line.steps.counts, strict=False):
@@ -276,7 +213,7 @@ def _draw_marks(ax: Axes, marks: Sequence[tuple[float, int]]) -> list[Any]:
     return ax.plot(xs, ys, "x", color=REFUSED_COLOUR, markersize=8, markeredgewidth=2, zorder=4, clip_on=False)
 
 
-def _draw_steps(ax: Axes, line: _Line, number: int, start: int, end: int) -> Any:
+def _draw_steps(ax: Axes, line: Curve, number: int, start: int, end: int) -> Any:
     times, counts = [start, *line.steps.times, end], [0, *line.steps.counts, *line.steps.counts[-1:]]
     counts += [0] * (len(times) - len(counts))
     colour = LINE_COLOURS[number % len(LINE_COLOURS)]
@@ -313,9 +250,9 @@ def _axes(ax: Axes, chart: Chart, start: int, end: int) -> None:
     ax.annotate(chart.subtitle, xy=(0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points")
     width = max(_x(end, start), 1e-6)
     ax.set_xlim(-0.01 * width, width * 1.01)
-    places, texts = _ticks(start, end)
-    ax.set_xticks(places, texts)
-    ax.set_xlabel(f"time, UTC ({_day(start)})" if chart.end is not None else "time, UTC")
+    marked = ticks(start, end)
+    ax.set_xticks([_x(ts, start) for ts, _ in marked], [text for _, text in marked])
+    ax.set_xlabel(f"time, UTC ({day(start)})" if chart.end is not None else "time, UTC")
     ax.grid(axis="y", color="#dddddd", linewidth=0.8)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -331,57 +268,5 @@ def _legend(ax: Axes, handles: list[Any], labels: list[str], note: str) -> None:
         text.set_text(label)  # set afterwards: a legend drops labels that begin with '_'
 
 
-def _span(chart: Chart) -> tuple[int, int]:
-    """Return the first and last ns drawn, with a little room around a single instant."""
-    seen = [ts for line in chart.lines for ts in (*line.steps.times, *line.refused)]
-    start = min(seen, default=chart.end or 0)
-    opened = any(line.steps.times for line in chart.lines)
-    last = max(seen, default=start)
-    end = max(last, chart.end or last) if opened else last
-    room = max((end - start) // 40, NS_PER_S // 20)
-    return start - room, end + (0 if opened and end > last else room)
-
-
 def _x(ts: int, start: int) -> float:
     return (ts - start) / NS_PER_S
-
-
-def _ticks(start: int, end: int) -> tuple[list[float], list[str]]:
-    """Return at most eight round UTC times between, as places on the axis and texts."""
-    step = _step(end - start)
-    first = -(-start // step) * step
-    found = range(first, end + 1, step)
-    return [_x(ts, start) for ts in found], [_clock(ts, step) for ts in found]
-
-
-def _step(span: int) -> int:
-    """Return the smallest round step, in ns, that gives at most eight ticks."""
-    for step in _ROUND_STEPS:
-        if span // step < 8:
-            return step
-    day = _ROUND_STEPS[-1]
-    return day * -(-span // (8 * day))
-
-
-def _clock(ts: int, step: int) -> str:
-    when = _utc(ts)
-    if step >= 86_400 * NS_PER_S:
-        return when.strftime("%m-%d")
-    if step >= 60 * NS_PER_S:
-        return when.strftime("%H:%M")
-    text = when.strftime("%H:%M:%S")
-    if step >= NS_PER_S:
-        return text
-    digits = next(d for d in range(1, 10) if step % 10 ** (9 - d) == 0)
-    return f"{text}.{ts % NS_PER_S:09d}"[: 9 + digits]
-
-
-def _day(ts: int) -> str:
-    return _utc(ts).strftime("%Y-%m-%d")
-
-
-def _utc(ts: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(ts // NS_PER_S, UTC)
-    except (OverflowError, ValueError, OSError):  # a clock beyond the year 9999
-        return datetime.fromtimestamp(0, UTC)

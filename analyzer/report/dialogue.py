@@ -41,6 +41,15 @@ class DialogueLine(NamedTuple):
         return f"{self.at.frame:>8}  {self.delta_s:+10.6f} s  {self.side}: {self.text}"
 
 
+class Dialogue(NamedTuple):
+    """The conversation of one session."""
+
+    capture: str
+    session: str
+    """Its uid."""
+    lines: tuple[DialogueLine, ...]
+
+
 def lines(events: Iterable[Event]) -> list[DialogueLine]:
     """Turn a session's events into the lines of its conversation."""
     found: list[DialogueLine] = []

@@ -11,6 +11,7 @@ from analyzer.sessions.coverage import CaptureSeen
 from analyzer.sessions.session import Login, Outcome, Session
 
 if TYPE_CHECKING:
+    from analyzer.report.dialogue import Dialogue
     from analyzer.rules.replay import WhatIf
     from analyzer.sessions.records.record import LogSeen
 
@@ -48,6 +49,8 @@ class Result(NamedTuple):
     """What another limit would have made of the refusals; None when nobody asked."""
     records: tuple[LogSeen, ...] = ()
     """The server's own logs that were given beside the captures."""
+    dialogues: tuple[Dialogue, ...] = ()
+    """What was said in the sessions that decide; read only for the outputs that show it."""
 
     @property
     def faults(self) -> tuple[Finding, ...]:
