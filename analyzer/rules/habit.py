@@ -5,7 +5,6 @@ A habit is seen or not: it has no rivals, is not weighed, and never changes the 
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from analyzer.errors import RuleError
 from analyzer.rules.finding import Evidence, Finding, FrameRef, Subject, Verdict
-from analyzer.rules.rule import FRAMES_SHOWN, filter_of, named
+from analyzer.rules.rule import FRAMES_SHOWN, filter_of, modules_in, named
 from analyzer.rules.scene import Scene
 from analyzer.rules.signatures import CAUSES
 from analyzer.sessions.session import Session
@@ -62,7 +61,7 @@ def load_habits() -> tuple[Habit, ...]:
     from analyzer.rules import habits as folder
 
     found = []
-    for name in sorted(m.name for m in pkgutil.iter_modules(folder.__path__)):
+    for name in modules_in(folder):
         habit = getattr(import_module(f"{folder.__name__}.{name}"), "HABIT", None)
         if not isinstance(habit, Habit) or habit.cause not in CAUSES:
             raise RuleError(f"{name} offers no well-formed HABIT", path=name, hint="see docs/architecture.md")
