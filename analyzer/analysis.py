@@ -322,10 +322,10 @@ class Analysis:
 
         files = {clean(file_of(path).name): path for path in self._paths}
         parts = _opened([(files[name.split("!/")[0]], name) for name in names], self._ports, self._engine)
-        tap: dict[str, list[Event]] = {}
+        tap: dict[str, list[Event]] = {session: []}
         _sessions(Series(names[0], parts), self._ports, tap, self._paths[0], b"")
         run = run_of(names, {x.name: x.packets for x in self.result.captures})
-        return placed(lines(tap.get(session, [])), run.place)
+        return placed(lines(tap[session]), run.place)
 
     def remedies(self, *, exchange: str | None = None) -> list[Any]:
         """Return what to do, filled in with the numbers of this case; ``exchange`` names the version, such as '2010 SP2'."""
