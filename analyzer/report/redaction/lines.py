@@ -30,6 +30,7 @@ _LITERAL = re.compile(rb"~?\{([0-9]{1,10})\+?\}\r?\n?\Z")
 _TAG = re.compile(rb"[A-Za-z]?[0-9]{1,6}\Z")
 # command = tag SP ["UID" SP] verb [SP arguments]
 _IMAP = re.compile(rb"([!-)+-~]{1,64})( +)((?:UID +)?[A-Za-z][A-Za-z0-9-]{0,31})( +|(?=\r?\n?\Z))", re.IGNORECASE)
+_TAGGED = re.compile(rb"([!-~]{1,64}) (?:OK|NO|BAD)\b", re.IGNORECASE)
 _VERB = re.compile(rb"([A-Za-z][A-Za-z0-9-]{2,15})([ \t]+|(?=\r?\n?\Z))")
 _MECHANISM = re.compile(rb"([A-Za-z][A-Za-z0-9_-]{0,19})(?:( +)(\S*))?")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -166,10 +167,10 @@ def reply(protocol: str, line: bytes, names: Pseudonyms, *, echo: bool = False) 
     if protocol != "imap":
         start = text[:4] if text[:1] in b"+-" else b""
         return start + names.words(text[len(start) :], always=echo) + end
-    head, space, rest = text.partition(b" ")
-    if not space or b"[" in head:
+    found = _TAGGED.match(text)
+    if found is None:
         return names.words(text, always=echo) + end
-    return tag(head, names) + space + names.words(rest, always=echo) + end
+    return tag(found[1], names) + names.words(text[found.end(1) :], always=echo) + end
 
 
 def challenge(protocol: str, line: bytes, names: Pseudonyms, mechanism: str) -> bytes | None:

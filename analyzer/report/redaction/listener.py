@@ -13,7 +13,6 @@ from analyzer.protocols import Event, Parser
 from analyzer.protocols.events import (
     AuthEnded,
     AuthIdentity,
-    AuthServer,
     AuthStarted,
     Capability,
     Closed,
@@ -35,7 +34,7 @@ WAITING_BYTES = 131_072
 DATA_LINES = 1000
 """Lines of a mailbox's data whose kind is shown; more tell nothing new, and each has to be remembered."""
 
-_TOLD = (Greeting, Reply, AuthEnded, AuthServer, Capability)
+_TOLD = (Greeting, Reply, AuthEnded, Capability, Closed)
 _ECHO = "***"
 """How a parser hides what may be the client's own line given back."""
 
@@ -287,7 +286,7 @@ class Listener(Conversation):
 
     def _answer(self, waiting: list[tuple[int, int, bytes]], events: list[Event]) -> None:
         """Show what the server said."""
-        if any(isinstance(x, AuthServer) for x in events) or not any(isinstance(x, (*_TOLD, Closed)) for x in events):
+        if not any(isinstance(x, _TOLD) for x in events):
             self._loose_server(waiting[-1])
             return
         echo = any(isinstance(x, (Reply, AuthEnded)) and (_ECHO in x.text or _unknown(x)) for x in events)

@@ -24,6 +24,8 @@ _DIGEST_SECRETS = frozenset({b"nonce", b"cnonce", b"response", b"rspauth"})
 _ATTRIBUTE = re.compile(rb"(\A|,)([a-z])=([^,]*)")
 _FIELD = re.compile(rb"(user|host|auth)=(Bearer )?([^\x01]*)", re.IGNORECASE)  # XOAUTH2, OAUTHBEARER (RFC 7628)
 _AUTHORIZED = re.compile(rb"\A([ny]|p=[^,]*),(?:a=([^,]*))?,")
+_ESCAPES = frozenset({b"=2C", b"=3D"})
+_ESCAPED = re.compile(rb"(=2C|=3D)")
 _PRINTABLE = re.compile(rb"[ -~\r\n\t\0]*\Z")
 
 
@@ -107,11 +109,16 @@ def _digest(octets: bytes, names: Pseudonyms) -> bytes:
     return _pieces(_PAIR, octets, change, names)
 
 
+def _saslname(octets: bytes, names: Pseudonyms) -> bytes:
+    """Exchange a name in which a comma is "=2C" and an equals sign "=3D" (RFC 5802 section 5.1)."""
+    return b"".join(x if x in _ESCAPES else names.octets(x) for x in _ESCAPED.split(octets))
+
+
 def _scram(octets: bytes, names: Pseudonyms) -> bytes:
     def change(found: re.Match[bytes]) -> bytes:
         before, key, value = found.groups()
         if key in {b"n", b"a"}:
-            return before + key + b"=" + names.octets(value)
+            return before + key + b"=" + _saslname(value, names)
         plain = key in {b"i", b"e", b"m"}  # count of iterations, error, extension
         return before + key + b"=" + (names.words(value) if plain else names.secret(value))
 
@@ -122,7 +129,7 @@ def _oauth(octets: bytes, names: Pseudonyms) -> bytes:
     head = _AUTHORIZED.match(octets)
     start = b""
     if head is not None:
-        account = names.octets(head[2]) if head[2] is not None else None
+        account = _saslname(head[2], names) if head[2] is not None else None
         start = names.words(head[1]) + b"," + (b"" if account is None else b"a=" + account) + b","
 
     def change(found: re.Match[bytes]) -> bytes:
