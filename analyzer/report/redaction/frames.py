@@ -42,6 +42,8 @@ _BARE = frozenset({0, 9, 12, 14, 50, 101, 104, 108, 204, 228, 229})
 _KEPT = _BARE | {_ETHERNET_LINK, _COOKED, _COOKED_2}
 
 _HALF = Struct(">H")
+_PLAIN = Struct(">16xHxxHxxxx4s4s4xI4xBB").unpack_from
+_IPV4_PLAIN, _TCP_PROTO, _STAMPS = b"\x08\x00\x45", b"\0\0\0\6", b"\1\1\x08\n"
 _UDP, _GRE, _IN_IP_4, _IN_IP_6, _ETHERIP, _MPLS_IN_IP = 17, 47, 4, 41, 97, 137
 _MPLS_KINDS, _PPPOE = frozenset({MPLS, 0x8848}), 0x8864
 _EXTENSIONS, _AUTHENTICATION, _FRAGMENT = frozenset({0, 43, 60, 135, 139, 140}), 51, 44
@@ -95,9 +97,34 @@ class Frames:
             Fragmented: all frames must be handed over.
         """
         try:
-            return self._make(frame, ts, octets, wire, link)
+            return self._plain(frame, octets, wire, link) or self._make(frame, ts, octets, wire, link)
         except (IndexError, error):
             return None
+
+    def _plain(self, frame: int, octets: bytes, wire: int, link: int) -> Made | None:
+        """Return what most frames are: TCP in IPv4 without options in Ethernet, all of it captured; None for others."""
+        if link != _ETHERNET_LINK or octets[12:15] != _IPV4_PLAIN or octets[23] != TCP:
+            return None
+        total, part, src, dst, seq, words, flags = _PLAIN(octets)
+        end, payload = 14 + total, 34 + (words >> 4) * 4
+        if part & 0x3FFF or not payload <= end <= len(octets) or payload < 54:
+            return None
+        names, key = self._names, octets[26:38]
+        ends = names.address(src) + names.address(dst)
+        ip = octets[14:24] + b"\0\0" + ends
+        options = octets[54:payload]
+        if options and (options[:4] != _STAMPS or len(options) != 12):
+            kept = bytearray(payload)
+            _tcp_options(octets, kept, 54, payload)
+            options = bytes(kept[54:])
+        said = self._show(key, frame, seq + (flags >> 1 & 1), octets[payload:end]) if payload < end else b""
+        head, tail = octets[34:50], octets[52:54] + options + said
+        size = total - 20
+        number = int.from_bytes(ends + size.to_bytes(4, "big") + _TCP_PROTO + head + b"\0\0" + tail + bytes(size & 1), "big")
+        tcp = head + (0xFFFF - (number % 0xFFFF or 0xFFFF)).to_bytes(2, "big") + tail
+        link_head = names.mac(octets[:6]) + names.mac(octets[6:12]) + octets[12:14]
+        made = link_head + ip[:10] + checksum(ip) + ends + tcp
+        return Made(made + bytes(len(octets) - end), wire, link)
 
     def _make(self, frame: int, ts: int, octets: bytes, wire: int, link: int) -> Made | None:
         octets, kind, at, wire, link = self._uncovered(octets, wire, link)
@@ -110,7 +137,7 @@ class Frames:
         if datagram.fragment is not None:
             whole = self._whole(ts, octets, datagram, kind, at)
             return None if whole is None else self._make(frame, ts, whole, len(whole), link)
-        self._inside(frame, octets, out, kind, at, wire, TUNNEL_DEPTH)
+        self._inside(frame, octets, out, kind, at, datagram, TUNNEL_DEPTH)
         return Made(bytes(out), wire, link)
 
     def _uncovered(self, octets: bytes, wire: int, link: int) -> tuple[bytes, int, int, int, int]:
@@ -169,10 +196,9 @@ class Frames:
 
     # -- IP
 
-    def _inside(self, frame: int, octets: bytes, out: bytearray, kind: int, at: int, wire: int, depth: int) -> None:  # noqa: PLR0917
-        datagram = internet(octets, kind, at, wire)
-        if datagram is None:
-            return
+    def _inside(  # noqa: PLR0917
+        self, frame: int, octets: bytes, out: bytearray, kind: int, at: int, datagram: Datagram, depth: int
+    ) -> None:
         self._internet(octets, out, kind, at, datagram)
         if datagram.fragment is not None or not depth:
             return
@@ -181,8 +207,10 @@ class Frames:
         elif datagram.proto in (ICMP, ICMPV6):
             self._icmp(octets, out, datagram)
         elif (found := self._tunnel(octets, out, datagram)) is not None:
-            inner, start = self._tags(octets, out, *found)
-            self._inside(frame, octets[: datagram.end], out, inner, start, wire, depth - 1)
+            kind, at = self._tags(octets, out, *found)
+            inner = internet(octets[: datagram.end], kind, at, datagram.wire_end)
+            if inner is not None:
+                self._inside(frame, octets[: datagram.end], out, kind, at, inner, depth - 1)
             _sum_outer(octets, out, datagram, self._names)
 
     def _internet(self, octets: bytes, out: bytearray, kind: int, at: int, datagram: Datagram) -> None:
@@ -263,7 +291,7 @@ class Frames:
         start, end = quoted.at, min(quoted.end, len(octets))
         out[start : min(start + 16, end)] = octets[start : min(start + 16, end)]
         out[start + 18 : min(start + 20, end)] = octets[start + 18 : min(start + 20, end)]
-        if end == quoted.wire_end and start + 20 <= end:
+        if start + 20 <= end:  # of a quotation cut short, what Wireshark reckons over what is there
             out[start + 16 : start + 18] = checksum(_pseudo(quoted, TCP, self._names) + out[start:end])
 
     # -- tunnels
