@@ -160,10 +160,42 @@ def redact(source: Path, target: Path, *, case: str | None = None, ports: Iterab
         OutputError: the target cannot be written, or is the source itself.
     """
     watched = MAIL_PORTS | frozenset(ports)
+    _refuse_several(source, watched)
+    return _redact(source, target, Pseudonyms(case), watched)
+
+
+def redact_all(
+    sources: Iterable[Path], folder: Path, *, case: str | None = None, ports: Iterable[int] = ()
+) -> list[Path]:
+    """Redact captures, those in archives too, into a folder under names that tell nothing: capture-1.pcap, ...
+
+    Raises as :func:`redact` does.
+    """
+    watched, names, made = MAIL_PORTS | frozenset(ports), Pseudonyms(case), list[Path]()
+    for source in sources:
+        for member in members(source, watched):
+            suffix = ".pcap" if opened(member, watched).magic in MAGICS else ".pcapng"
+            target = folder / f"capture-{len(made) + 1}{suffix}"
+            _redact(member, target, names, watched)
+            made.append(target)
+    return made
+
+
+def members(path: Path, ports: frozenset[int]) -> list[Path]:
+    """Return the names of the captures in a file: its own, or those an archive holds."""
+    own = clean(file_of(path).name)
+    found = []
+    for capture in captures(path, ports=ports):
+        if isinstance(capture, CaptureError):
+            raise capture
+        found.append(Path(f"{file_of(path)}{capture.name.removeprefix(own)}"))
+    return found
+
+
+def _redact(source: Path, target: Path, names: Pseudonyms, watched: frozenset[int]) -> Redacted:
     if target.exists() and file_of(source).exists() and target.samefile(file_of(source)):
         raise OutputError(f"{target} is the capture itself", path=target, hint="name another file")
-    heard = Heard(opened(source, watched), Pseudonyms(case), watched)
-    _refuse_several(source, watched)
+    heard = Heard(opened(source, watched), names, watched)
     part = target.with_name(f"{target.name}.part")
     try:
         try:
