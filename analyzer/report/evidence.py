@@ -16,7 +16,7 @@ from analyzer.report import RENDERERS, write
 from analyzer.report.redaction import frames_shown
 from analyzer.report.redaction.pseudonyms import Pseudonyms
 from analyzer.report.result import Result
-from analyzer.rules.finding import CLAIMS, Evidence, Finding, Verdict
+from analyzer.rules.finding import CLAIMS, Evidence, Verdict
 from analyzer.text import clean
 
 PACKED = (".txt", ".json", ".html")
@@ -29,22 +29,24 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def comments(result: Result) -> dict[str, dict[int, str]]:
     """Return for each capture its frames that prove something, each with what it proves."""
-    found: dict[str, dict[int, list[str]]] = {}
+    found: dict[str, dict[int, dict[str, None]]] = {}
     for finding in result.findings:
         for fact in finding.evidence if finding.verdict in _SHOWN else ():
             for ref in fact.frames:
-                told = found.setdefault(ref.capture, {}).setdefault(ref.frame, [])
-                told += [x for x in (_said(finding, fact),) if x not in told]
+                told = found.setdefault(ref.capture, {}).setdefault(ref.frame, {})
+                told |= dict.fromkeys((f"{finding.verdict.value}: {finding.title}", _said(fact)))
     return {
-        name: {frame: "\n".join((f"mailscope: frame {frame} of {name}", *told)) for frame, told in sorted(frames.items())}
+        name: {
+            frame: "\n".join((f"mailscope: frame {frame} of {name}", *told)) for frame, told in sorted(frames.items())
+        }
         for name, frames in found.items()
     }
 
 
-def _said(finding: Finding, fact: Evidence) -> str:
+def _said(fact: Evidence) -> str:
     side = "for" if fact.weight_db > 0 or fact.decisive else "against" if fact.weight_db < 0 else "shows"
     weight = f" ({fact.weight_db:+.0f} dB)" if fact.weight_db else ""
-    return f"{finding.verdict.value}: {finding.title}\n{side}{weight}: {fact.text}"
+    return f"{side}{weight}: {fact.text}"
 
 
 def evidence(result: Result, paths: Iterable[Path], ports: frozenset[int]) -> bytes:

@@ -71,7 +71,10 @@ def _complaint(said: Unreachable) -> Iterator[tuple[str, str]]:
 def _segment(seen: Seen, row: Row) -> Iterator[tuple[str, str]]:
     session = seen.session
     if session is not None:
-        client, server = f"client {session.client}:{session.client_port}", f"server {session.server}:{session.server_port}"
+        client, server = (
+            f"client {session.client}:{session.client_port}",
+            f"server {session.server}:{session.server_port}",
+        )
         from_client = row.sport == session.client_port and row.dport == session.server_port
         source, target = (client, server) if from_client else (server, client)
         what = (session.protocol or "mail").upper()
@@ -134,7 +137,9 @@ def _served(seen: Seen, result: Result, capture: str) -> Iterator[tuple[str, str
         for fact in finding.evidence if finding.verdict in _WORTH else ():
             if ref in fact.frames:
                 told = True
-                side = "for" if fact.weight_db > 0 or fact.decisive else "against" if fact.weight_db < 0 else "as a fact"
+                side = (
+                    "for" if fact.weight_db > 0 or fact.decisive else "against" if fact.weight_db < 0 else "as a fact"
+                )
                 yield "proves", f"{_headline(finding)}: {side}{_weight(fact.weight_db)}: {fact.text}"
     if told or seen.session is None:
         return

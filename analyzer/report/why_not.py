@@ -8,7 +8,6 @@ from analyzer.errors import AnalyzerError
 from analyzer.report.layout import Line, folded, plain
 from analyzer.report.result import Result
 from analyzer.report.terminal import WIDTH, words
-
 from analyzer.rules.scene import Known, Scene
 from analyzer.rules.signatures import CAUSES
 from analyzer.rules.weigh import UNDETERMINED
@@ -53,11 +52,11 @@ def _one(cause: str, item: WhyNot, width: int) -> Iterator[Line]:
     asked = "claimed" if item.is_claimed else "not claimed"
     yield from _fact("asked", f"{words(cause)}: {asked}, {item.total_db:+.0f} dB in sum", width)
     for label, sign in (("for", 1), ("against", -1)):
-        for fact in (x for x in item.evidence if x.weight_db * sign > 0):
+        facts = [x for x in item.evidence if x.weight_db * sign > 0]
+        for number, fact in enumerate(facts):
             frames = " ".join(str(x.frame) for x in fact.frames[:FRAMES_TOLD])
             where = f"   frames {frames}" if frames else ""
-            yield from _fact(label, f"{fact.weight_db:+.0f} dB  {fact.text}{where}", width)
-            label = ""
+            yield from _fact("" if number else label, f"{fact.weight_db:+.0f} dB  {fact.text}{where}", width)
     for reason in item.reasons:
         yield from _fact("failed", reason, width)
     for step in item.missing:

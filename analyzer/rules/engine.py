@@ -141,7 +141,11 @@ def _some_accepted(book: Ledger | None) -> bool:
 
 
 def _finding(
-    dispute: Dispute, book: Ledger | None, weighed: Weighed, testimony: Mapping[str, Sequence[Evidence]], rule: Rule | None
+    dispute: Dispute,
+    book: Ledger | None,
+    weighed: Weighed,
+    testimony: Mapping[str, Sequence[Evidence]],
+    rule: Rule | None,
 ) -> Finding:
     evidence = strongest(testimony.get(weighed.cause, ()))
     rivals = {cause: strongest(said) for cause, said in testimony.items() if cause != weighed.cause}

@@ -79,4 +79,6 @@ def _outweighed(hearing: Hearing, cause: str, total: float) -> list[str]:
     if total - most >= MARGIN_DB:
         return []
     name = "something else" if rival == UNDETERMINED else NAMES.get(rival, rival)
-    return [f"{total:+.0f} dB against {most:+.0f} dB for {name}: a claim must be {MARGIN_DB:.0f} dB ahead of every rival"]
+    return [
+        f"{total:+.0f} dB against {most:+.0f} dB for {name}: a claim must be {MARGIN_DB:.0f} dB ahead of every rival"
+    ]

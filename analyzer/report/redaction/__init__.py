@@ -96,7 +96,6 @@ class Heard:
         place = max(bisect_right(known, frame, key=lambda x: x[0]) - 1, 0)
         return known[place][1].shown(seq, payload)
 
-
     def written(self, capture: OwnCapture, *, careful: bool = False) -> Iterator[Shown]:
         """Yield every frame as it may be shown; the capture must be opened anew.
 

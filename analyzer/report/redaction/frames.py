@@ -54,8 +54,8 @@ _GTP, _TEREDO, _TZSP = 2152, 3544, 37008
 _UDP_BYTES, _TUNNEL_BYTES = 8, 8
 
 
-class Fragmented(Exception):  # noqa: N818  (not an error: the reader has to look at every frame then)
-    """A frame completes a datagram whose other fragments were passed by."""
+class Fragmented(Exception):
+    """A frame completes a datagram whose other fragments were passed by: no error, but every frame must be looked at."""
 
 
 class Made(NamedTuple):
@@ -120,7 +120,9 @@ class Frames:
         said = self._show(key, frame, seq + (flags >> 1 & 1), octets[payload:end]) if payload < end else b""
         head, tail = octets[34:50], octets[52:54] + options + said
         size = total - 20
-        number = int.from_bytes(ends + size.to_bytes(4, "big") + _TCP_PROTO + head + b"\0\0" + tail + bytes(size & 1), "big")
+        number = int.from_bytes(
+            ends + size.to_bytes(4, "big") + _TCP_PROTO + head + b"\0\0" + tail + bytes(size & 1), "big"
+        )
         tcp = head + (0xFFFF - (number % 0xFFFF or 0xFFFF)).to_bytes(2, "big") + tail
         link_head = names.mac(octets[:6]) + names.mac(octets[6:12]) + octets[12:14]
         made = link_head + ip[:10] + checksum(ip) + ends + tcp

@@ -18,12 +18,18 @@ MASK = bytes(octet if octet in b"\r\n" else ord("x") for octet in range(256))
 AUTHENTICATING = frozenset({"AUTHENTICATE", "AUTH", "X-EXPS"})
 """Verbs that begin a SASL exchange."""
 
-_TOLD = frozenset(
+_TOLD_WORDS = (
     "CAPABILITY CHECK CLOSE COMPRESS ENABLE EXAMINE EXPUNGE FETCH GETQUOTAROOT ID IDLE LIST LOGOUT LSUB NAMESPACE NOOP SELECT"
     " STARTTLS STATUS UNSELECT CAPA STLS STAT RETR DELE RSET QUIT TOP UIDL LANG UTF8 EHLO HELO LHLO MAIL RCPT DATA BDAT"
-    " VRFY EXPN ETRN HELP X-ANONYMOUSTLS AUTH".split()
+    " VRFY EXPN ETRN HELP X-ANONYMOUSTLS AUTH"
 )
+_TOLD = frozenset(_TOLD_WORDS.split())
 """Verbs whose arguments are told, word by word; those of others are contents, or may hold a secret."""
+
+_KINDS = (
+    "OK NO BAD BYE PREAUTH EXISTS RECENT EXPUNGE FETCH FLAGS LIST LSUB SEARCH STATUS CAPABILITY VANISHED ESEARCH QUOTA"
+)
+_DATA_WORDS = VERBS | frozenset(_KINDS.split())
 
 _END = re.compile(rb"\r?\n?\Z")
 _LITERAL = re.compile(rb"~?\{([0-9]{1,10})\+?\}\r?\n?\Z")
@@ -46,9 +52,11 @@ def masked(octets: bytes) -> bytes:
     return octets.translate(MASK)
 
 
-def tag(octets: bytes, names: Pseudonyms) -> bytes:
-    """Return a tag: one of the usual make, or its pseudonym; the same in command and reply."""
-    return octets if _TAG.match(octets) or octets in {b"*", b"+"} else names.octets(octets)
+def tag(octets: bytes, names: Pseudonyms, *, strange: bool = False) -> bytes:
+    """Return a tag: one of the usual make, or a mask, the same in command and reply; ``strange`` ones may be anything."""
+    if octets in {b"*", b"+"} or (_TAG.match(octets) and not strange):
+        return octets
+    return names.secret(octets)
 
 
 def preamble(octets: bytes) -> bytes:
@@ -65,9 +73,9 @@ def imap_command(lines: list[bytes], verb: str, names: Pseudonyms, mechanism: st
     """Return a command with its literals; ``verb`` is what the parser heard."""
     found = _IMAP.match(lines[0])
     if found is None:
-        return masked(b"".join(lines))
+        return loose_client(b"".join(lines), names, early=True)
     word = found[3] if verb != "?" else b"X" * len(found[3])
-    head = tag(found[1], names) + found[2] + word + found[4]
+    head = tag(found[1], names, strange=verb == "?") + found[2] + word + found[4]
     rest = lines[0][found.end() :]
     if verb == "LOGIN":
         return head + login_arguments(rest + b"".join(lines[1:]), names)
@@ -81,7 +89,7 @@ def turns_command(line: bytes, verb: str, names: Pseudonyms, mechanism: str) -> 
     """Return a command of POP3 or SMTP."""
     found = _VERB.match(line)
     if found is None or verb == "?":
-        return masked(line)
+        return loose_client(line, names, early=True)
     if verb in {"USER", "PASS", "APOP"}:
         word, space, text = line.partition(b" ")  # what stands behind one space is all theirs (RFC 1939 section 7)
         return word + space + _pop3_login(verb, text, names) if space else line
@@ -161,16 +169,20 @@ def loose_client(line: bytes, names: Pseudonyms, *, early: bool) -> bytes:
 # -- the server
 
 
-def reply(protocol: str, line: bytes, names: Pseudonyms, *, echo: bool = False) -> bytes:
-    """Return a line of the server that told something; ``echo`` says that it may repeat what the client said."""
+def reply(protocol: str, line: bytes, names: Pseudonyms, *, echo: bool = False, strange: bool = False) -> bytes:
+    """Return a line of the server that told something.
+
+    ``echo`` says that it may repeat what the client said, ``strange`` that it answers a command nobody knows.
+    """
     text, end = _split(line)
     if protocol != "imap":
-        start = text[:4] if text[:1] in b"+-" else b""
-        return start + names.words(text[len(start) :], always=echo) + end
+        start = text[:4]  # the digits or the sign, which are told already
+        return start + names.words(text[len(start) :], always=echo, cut=not end) + end
     found = _TAGGED.match(text)
     if found is None:
-        return names.words(text, always=echo) + end
-    return tag(found[1], names) + names.words(text[found.end(1) :], always=echo) + end
+        return names.words(text, always=echo, cut=not end) + end
+    rest = names.words(text[found.end(1) :], always=echo, cut=not end)
+    return tag(found[1], names, strange=strange) + rest + end
 
 
 def challenge(protocol: str, line: bytes, names: Pseudonyms, mechanism: str) -> bytes | None:
@@ -191,7 +203,7 @@ def challenge(protocol: str, line: bytes, names: Pseudonyms, mechanism: str) -> 
 def loose_server(protocol: str, line: bytes, names: Pseudonyms) -> bytes:
     """Return a line of the server that told nothing: data of a mailbox, of which only the kind is kept."""
     if protocol == "smtp":
-        return reply(protocol, line, names)
+        return reply(protocol, line, names, echo=True) if line[:3].isdigit() else masked(line)
     if line.rstrip(b"\r\n") == b".":
         return line
     found = _DATA.match(line) if protocol == "imap" else None
@@ -201,11 +213,6 @@ def loose_server(protocol: str, line: bytes, names: Pseudonyms) -> bytes:
     size = found.end() if kept in _DATA_WORDS else 0
     rest = arguments(line[size:], names)
     return line[:size] + rest
-
-
-_DATA_WORDS = VERBS | frozenset(
-    "OK NO BAD BYE PREAUTH EXISTS RECENT EXPUNGE FETCH FLAGS LIST LSUB SEARCH STATUS CAPABILITY VANISHED ESEARCH QUOTA".split()
-)
 
 
 def _split(line: bytes) -> tuple[bytes, bytes]:

@@ -117,7 +117,7 @@ class Listener(Conversation):
             self._turn_opaque(self._early)
         for side in (Side.CLIENT, Side.SERVER):
             if not self._opaque:
-                self._settle(side, _of(side, events))
+                self._settle_cut(side, _of(side, events))
             self.shown[side].close()
 
     # -- octets
@@ -141,17 +141,11 @@ class Listener(Conversation):
             return
         if passed:
             heard.half = None
-        self._new = []
         chunk = Chunk(side, b"", self._at(at), lost, passed)
         if self._parser is not None:
-            super()._feed(self._parser, chunk)
+            self._feed(self._parser, chunk)
         else:
             self._wait(chunk)
-        events, self._new = self._new, []
-        if lost:
-            self._settle(side, _of(side, events))
-            heard.clear()
-            self._commanded = self._commanded and side is Side.SERVER
 
     def _at(self, at: At) -> At:
         self._number += 1
@@ -208,6 +202,9 @@ class Listener(Conversation):
         side, place = self._places.pop(chunk.at.frame, (chunk.side, 0))
         if chunk.data:
             self._hear(side, place, chunk, events)
+        elif chunk.lost:
+            self._settle_cut(side, _of(side, events))
+            self._commanded = self._commanded and side is Side.SERVER
         return wanted
 
     def _hear(self, side: Side, place: int, chunk: Chunk, events: list[Event]) -> None:
@@ -217,9 +214,8 @@ class Listener(Conversation):
             self._start_tls(side, events)
             return
         mine = _of(side, events)
-        if side is Side.SERVER and any(isinstance(x, Command) for x in events):
+        if side is Side.SERVER and self._settles(events):  # the reply ends the client's unfinished line
             self._settle(Side.CLIENT, _of(Side.CLIENT, events))
-            mine = [x for x in mine if not isinstance(x, (Command, AuthStarted, AuthIdentity))]
         if mine:
             self._settle(side, mine)
         elif line is not None:
@@ -229,6 +225,12 @@ class Listener(Conversation):
             heard.size = len(heard.lines[0][2]) if heard.lines else 0
         if any(isinstance(x, AuthEnded) for x in events):
             self._exchange = None
+
+    def _settles(self, events: list[Event]) -> bool:
+        if any(isinstance(x, Command) for x in events):
+            return True
+        told = any(isinstance(x, AuthIdentity) for x in events)
+        return told and self._exchange is not None and not any(isinstance(x, AuthStarted) for x in events)
 
     def _start_tls(self, side: Side, events: list[Event]) -> None:
         """Settle what was said in clear; the rest is TLS."""
@@ -256,6 +258,20 @@ class Listener(Conversation):
             self._ask(waiting, command, events)
         elif self._exchange is not None:
             self._respond(waiting[-1], events)
+
+    def _settle_cut(self, side: Side, events: list[Event]) -> None:
+        """Show what there is of a line that will not go on, told of or not."""
+        heard = self._heard[side]
+        if events:
+            self._settle(side, events)
+            heard.clear()
+            return
+        if heard.half is not None and self._parser is not None:
+            line = heard.half[2]
+            heard.lines.append(heard.half)
+            heard.half = None
+            self._loose(side, line)
+        heard.half = None  # what came before may go on: the loss may lie in a literal
 
     def _put(self, side: Side, place: int, octets: bytes) -> None:
         if octets != lines.masked(octets):  # what is masked anyway need not be remembered
@@ -289,10 +305,12 @@ class Listener(Conversation):
         if not any(isinstance(x, _TOLD) for x in events):
             self._loose_server(waiting[-1])
             return
-        echo = any(isinstance(x, (Reply, AuthEnded)) and (_ECHO in x.text or _unknown(x)) for x in events)
+        strange = any(isinstance(x, Reply) and x.verb == "?" for x in events)
+        echo = strange or any(isinstance(x, (Reply, AuthEnded)) and _ECHO in x.text for x in events)
         listed = any(isinstance(x, Capability) for x in events) and self._name == "pop3"
-        for _, place, line in waiting if listed else waiting[-1:]:
-            self._put(Side.SERVER, place, lines.reply(self._name, line, self._names, echo=echo))
+        for _, place, line in waiting if listed or self._name == "smtp" else waiting[-1:]:
+            if self._name != "smtp" or line[:3].isdigit():
+                self._put(Side.SERVER, place, lines.reply(self._name, line, self._names, echo=echo, strange=strange))
 
     def _loose(self, side: Side, line: bytes) -> None:
         """Show a line that told nothing, or let it wait."""
@@ -301,7 +319,7 @@ class Listener(Conversation):
             self._data_lines += 1
             if self._data_lines < DATA_LINES or self._name != "imap":
                 self._loose_server(heard.lines[-1])
-            if self._name != "pop3":
+            if self._name == "imap":
                 heard.clear()
             return
         if self._exchange is not None:
@@ -327,10 +345,6 @@ def _together(waiting: list[tuple[int, int, bytes]]) -> list[tuple[int, int, byt
     while count < len(waiting) and waiting[count][1] == waiting[count - 1][1] + len(waiting[count - 1][2]):
         count += 1
     return waiting[:count]
-
-
-def _unknown(event: Reply | AuthEnded) -> bool:
-    return isinstance(event, Reply) and event.verb == "?"
 
 
 def _of(side: Side, events: Iterable[Event]) -> list[Event]:

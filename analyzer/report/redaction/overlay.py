@@ -17,18 +17,20 @@ _MODULUS = 1 << 32
 class Overlay:
     """The octets of one side that stay, or what takes their place."""
 
+    __slots__ = (
+        "_ends", "_head", "_last", "_octets", "_offsets", "_open", "_record", "_starts", "base", "next", "opaque",
+    )  # fmt: skip
+
     def __init__(self) -> None:
-        self.base: int | None = None
-        """Sequence number of the first octet."""
-        self.next = 0
-        """Octets heard of until now."""
-        self.opaque: int | None = None
-        """Place from which on all octets are zeros but the heads of TLS records."""
+        self.base: int | None = None  # sequence number of the first octet
+        self.next = 0  # octets heard of until now
+        self.opaque: int | None = None  # place from which on all octets are zeros but the heads of TLS records
         self._last = 0
         self._open: dict[int, bytes] = {}
         self._starts, self._ends, self._octets = array("q"), array("q"), bytearray()
         self._head = b""  # of a record whose head is not whole
         self._record = 0  # octets of the record still to come; -1: not in step
+        self._offsets = array("q", [0])
 
     def put(self, place: int, octets: bytes) -> None:
         """Show these octets at a place."""
@@ -43,7 +45,6 @@ class Overlay:
             self._ends.append(place + len(self._open[place]))
             self._octets += self._open[place]
         self._open.clear()
-        self._offsets = array("q", [0])
         for start, end in zip(self._starts, self._ends, strict=True):
             self._offsets.append(self._offsets[-1] + end - start)
 

@@ -1,6 +1,6 @@
-"""Pseudonyms: the same name becomes the same other name of the same length, by a key that is not in the output.
+r"""Pseudonyms: the same name becomes the same other name of the same length, by a key that is not in the output.
 
-Letters and digits change, what stands between them stays, so that ``CONTOSO\\mail`` and ``mail@contoso.example`` still are one
+Letters and digits change, what stands between them stays, so that ``CONTOSO\mail`` and ``mail@contoso.example`` still are one
 account. Within one length no two names become one: each place is shifted by a keyed digest (HMAC-SHA-256) of all the others,
 which can be undone only with the key. Secrets become a digest of themselves: equal ones stay equal, and nothing else does.
 """
@@ -40,6 +40,7 @@ _WORD = re.compile(
 )
 _DOTTED_WORDS = frozenset({"storedrv.clientsubmit"})
 """Dotted words that are no host's name."""
+_LONG_NUMBER = re.compile(r"(?<![A-Za-z0-9])[0-9]{4,}(?![A-Za-z0-9])")  # codes are shorter
 _QUAD = re.compile(r"\d+(?:\.\d+){3,}")
 _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
@@ -64,8 +65,8 @@ class Pseudonyms:
         salt = b"mailscope case"
         self._key = os.urandom(32) if case is None else hashlib.pbkdf2_hmac("sha256", case.encode(), salt, KEY_ROUNDS)
         self.names = names
-        self.seen: set[str] = set()
-        """Words of the names met, in lower case: where a server repeats one it is exchanged, though it looks like a number."""
+        self.numbers: set[str] = set()
+        """Numbers that were names, or part of one: where a server repeats one it is exchanged."""
         self.run = lru_cache(CACHE_SIZE)(self._run)
         self.mac = lru_cache(CACHE_SIZE)(self._mac)
         self.address = lru_cache(CACHE_SIZE)(self._address)
@@ -79,8 +80,8 @@ class Pseudonyms:
         """Return the pseudonym of a name, as long as it in UTF-8 and in UTF-16."""
         if not self.names:
             return text
-        if len(self.seen) < CACHE_SIZE:
-            self.seen.update(word.lower() for word in _RUN.findall(text))
+        if len(self.numbers) < CACHE_SIZE:
+            self.numbers.update(_LONG_NUMBER.findall(text))
         return _RUN.sub(lambda found: self.run(found[0]), _OTHER.sub(lambda found: self._other(found[0]), text))
 
     def octets(self, name: bytes) -> bytes:
@@ -88,7 +89,9 @@ class Pseudonyms:
         try:
             return self.name(name.decode("utf-8")).encode("utf-8")
         except UnicodeDecodeError:
-            return self.name(re.sub(rb"[\x80-\xff]", b"_", name).decode("ascii")).encode("ascii") if self.names else name
+            return (
+                self.name(re.sub(rb"[\x80-\xff]", b"_", name).decode("ascii")).encode("ascii") if self.names else name
+            )
 
     def _other(self, character: str) -> str:
         point = ord(character)
@@ -105,6 +108,8 @@ class Pseudonyms:
             made = self.secret(low.encode(), alphabet.encode()).decode()
         else:
             made = "".join(alphabet[x] for x in self._shifted([alphabet.index(c) for c in low], len(alphabet)))
+        if word.isupper():
+            return made.upper()
         return "".join(new.upper() if old.isupper() else new for old, new in zip(word, made, strict=True))
 
     def _shifted(self, values: list[int], base: int, tweak: bytes = b"") -> list[int]:
@@ -150,10 +155,11 @@ class Pseudonyms:
 
     # -- texts
 
-    def words(self, octets: bytes, *, always: bool = False) -> bytes:
+    def words(self, octets: bytes, *, always: bool = False, cut: bool = False) -> bytes:
         """Return a server's text with every word replaced that is neither a mail server's nor a short number.
 
-        ``always`` says to do so where names stay, too: the text may repeat a secret.
+        ``always`` says to do so where names stay, too: the text may repeat a secret. ``cut`` says that the last word may lack
+        its end.
         """
         if not self.names and not always:
             return octets
@@ -163,17 +169,20 @@ class Pseudonyms:
             text = re.sub(rb"[\x80-\xff]", b"_", octets).decode("ascii")
         made, place = "", 0
         for found in _WORD.finditer(text):
-            made += self._between(text[place : found.start()]) + self._word(found[0])
+            last = cut and found.end() == len(text)
+            made += self._between(text[place : found.start()]) + self._word(found[0], cut=last)
             place = found.end()
         return (made + self._between(text[place:])).encode("utf-8")
 
     def _between(self, text: str) -> str:
         return text if text.isascii() else "".join(c if c.isascii() else self._other(c) for c in text)
 
-    def _word(self, word: str) -> str:
+    def _word(self, word: str, *, cut: bool = False) -> str:
         low = word.lower()
-        if low in self.seen and low not in vocabulary():
-            return self.name(word)
+        if cut and any(known.startswith(low) for known in vocabulary()):
+            return word
+        if low in self.numbers:
+            return self.run(word)
         if _NUMBERS.fullmatch(low):
             kept = not _QUAD.fullmatch(low) and len(max(low.split("."), key=len)) <= NUMBER_DIGITS
             return word if kept else _RUN.sub(lambda found: self.run(found[0]), word)

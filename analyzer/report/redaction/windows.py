@@ -123,5 +123,3 @@ def _value(tag: int, octets: bytes, start: int, stop: int, out: bytearray, names
         _der(octets, start, stop, out, names, depth - 1)
     elif tag == _OID or (tag in _SMALL and len(value) <= _SMALL_BYTES):
         out[start:stop] = value
-
-
