@@ -185,7 +185,6 @@ def report(
     """Say what is wrong, how sure that is, where to look and what to do."""
     from analyzer.report import HASHED, WITH_DIALOGUES, save
 
-
     suffixes = {path.suffix.lower() for path in output or ()}
     say = _speaker(language)
     hashed = style is Style.JSON or bool(suffixes & HASHED)
@@ -324,7 +323,9 @@ def evidence(
     if output is not None and proof is not None:
         save_octets(output, proof)
     if packed is not None:
-        originals = dict(zip((x.name for x in shown), captures, strict=False)) if redact else {x.name: x for x in captures}
+        originals = (
+            dict(zip((x.name for x in shown), captures, strict=False)) if redact else {x.name: x for x in captures}
+        )
         pack(analysis.result._replace(dialogues=analysis.dialogues()), proof, originals, packed)
     _end(analysis.result)
 

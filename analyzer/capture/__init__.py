@@ -94,7 +94,7 @@ def captures(
         raise ValueError(f"no engine {engine!r}: it is 'native', 'tshark' or 'auto'")
     try:
         for found in _all(path, member, ports, any_port=any_port, hashed=hashed):
-            if followed is not None and isinstance(found, _OwnCapture):
+            if followed is not None and isinstance(found, OwnCapture):
                 found.follow(followed)
             yield found
     except UnknownFormat as unknown:

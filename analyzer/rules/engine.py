@@ -95,7 +95,7 @@ class Hearing(NamedTuple):
 
 def hearings(scene: Scene) -> list[Hearing]:
     """Return what was said about each dispute of a scene; for those who ask why."""
-    return [_hear(dispute) for part in _parts(scene) for dispute in disputes(part)]
+    return [_hear(dispute) for part in scenes(scene) for dispute in disputes(part)]
 
 
 def _hear(dispute: Dispute) -> Hearing:

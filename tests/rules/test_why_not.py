@@ -36,7 +36,9 @@ def test_the_tests_that_failed_are_told(name: str, cause: str, says: list[str]) 
 
 
 def test_a_claim_has_no_failed_test() -> None:
-    assert "failed" not in told("server_side_limit.pcap", "per-user-connection-limit").replace("AUTHENTICATE failed", "")
+    assert "failed" not in told("server_side_limit.pcap", "per-user-connection-limit").replace(
+        "AUTHENTICATE failed", ""
+    )
 
 
 def test_an_unknown_cause_is_answered_with_those_there_are() -> None:

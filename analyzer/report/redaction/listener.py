@@ -25,6 +25,7 @@ from analyzer.protocols.events import (
 from analyzer.report.redaction import lines
 from analyzer.report.redaction.overlay import Overlay
 from analyzer.report.redaction.pseudonyms import Pseudonyms
+from analyzer.report.redaction.tls import Records
 from analyzer.sessions.converse import Conversation
 from analyzer.streams import Chunk, Connection
 
@@ -77,7 +78,6 @@ class Listener(Conversation):
 
     def __init__(self, connection: Connection, names: Pseudonyms, seq_of: Callable[[int], int | None]) -> None:
         super().__init__("", connection, lambda _: None)
-        self.connection = connection
         self.shown = (Overlay(), Overlay())
         self._names, self._seq_of = names, seq_of
         self._heard = (_Heard(), _Heard())
@@ -85,7 +85,8 @@ class Listener(Conversation):
         self._places: dict[int, tuple[Side, int]] = {}  # of pieces that wait for the protocol to be known
         self._number = 0
         self._early: list[Chunk] = []
-        self._opaque = False
+        self._deciding = False  # what waited for the protocol to be known is heard again
+        self._sealed: tuple[Records, Records] | None = None  # from TLS on
         self._exchange: str | None = None  # mechanism of the SASL exchange going on
         self._commanded = False
         self._data_lines = 0
@@ -94,29 +95,31 @@ class Listener(Conversation):
 
     def chunk(self, chunk: Chunk) -> int:
         """Take the next octets of one side; return how many next ones need not come."""
+        if self._deciding:
+            return 0 if self._parser is None else self._feed(self._parser, chunk)
         side, data, at, lost, passed = chunk
         overlay = self.shown[side]
         if passed or lost:
             self._skip(side, passed, lost, at)
         if overlay.base is None and data:
             self._anchor(side, at)
-        if self._opaque:
-            place, overlay.next = overlay.next, overlay.next + len(data)
-            return overlay.records(place, data)
         wanted = 0
+        if self._sealed is not None:
+            place, overlay.next = overlay.next, overlay.next + len(data)
+            return self._sealed[side].feed(place, data)
         for piece in _pieces(data):
             wanted = self._piece(side, piece, at)
         return wanted
 
     def end(self) -> None:
         """Take note that the connection, or the capture, has ended."""
-        self._new = []
+        self._new, self._deciding = [], True
         super().end()
-        events, self._new = self._new, []
+        events, self._new, self._deciding = self._new, [], False
         if self._parser is None and self._early:
             self._turn_opaque(self._early)
         for side in (Side.CLIENT, Side.SERVER):
-            if not self._opaque:
+            if self._sealed is None:
                 self._settle_cut(side, _of(side, events))
             self.shown[side].close()
 
@@ -124,7 +127,7 @@ class Listener(Conversation):
 
     def _anchor(self, side: Side, at: At) -> None:
         """Find the sequence number of this side's first octet."""
-        isn = (self.connection.client_isn, self.connection.server_isn)[side]
+        isn = (self._connection.client_isn, self._connection.server_isn)[side]
         seq = self._seq_of(at.frame)
         overlay = self.shown[side]
         if seq is not None:
@@ -136,8 +139,8 @@ class Listener(Conversation):
         """Take note of octets that went by unread, or are missing."""
         overlay, heard = self.shown[side], self._heard[side]
         overlay.next += passed + lost
-        if self._opaque:
-            overlay.passed(passed + lost)
+        if self._sealed is not None:
+            self._sealed[side].passed(passed + lost)
             return
         if passed:
             heard.half = None
@@ -145,7 +148,13 @@ class Listener(Conversation):
         if self._parser is not None:
             self._feed(self._parser, chunk)
         else:
-            self._wait(chunk)
+            self._await_more(chunk)
+
+    def _await_more(self, chunk: Chunk) -> None:
+        """Keep a piece until the protocol is known."""
+        self._deciding = True
+        self._wait(chunk)
+        self._deciding = False
 
     def _at(self, at: At) -> At:
         self._number += 1
@@ -155,14 +164,15 @@ class Listener(Conversation):
         """Take octets up to a line's end."""
         overlay = self.shown[side]
         place, overlay.next = overlay.next, overlay.next + len(data)
-        if self._opaque:
-            return overlay.records(place, data)
+        if self._sealed is not None:
+            return self._sealed[side].feed(place, data)
         chunk = Chunk(side, data, self._at(at))
         self._places[chunk.at.frame] = side, place
         if self._parser is not None:
-            return self._feed(self._parser, chunk)
+            wanted = self._feed(self._parser, chunk)
+            return wanted if self._sealed is None else 0
         self._early.append(chunk)
-        self._wait(chunk)
+        self._await_more(chunk)
         if self._waiting is None:
             early, self._early = self._early, []
             if self._parser is None:
@@ -181,13 +191,18 @@ class Listener(Conversation):
 
     def _turn_opaque(self, early: Iterable[Chunk]) -> None:
         """Take everything for TLS, or for nothing we know."""
-        self._opaque = True
+        sealed = self._seal()
         for overlay in self.shown:
             overlay.secure(0)
         for chunk in early:
             side, place = self._places[chunk.at.frame]
-            self.shown[side].records(place, chunk.data)
+            sealed[side].feed(place, chunk.data)
         self._places.clear()
+
+    def _seal(self) -> tuple[Records, Records]:
+        client, server = self.shown
+        self._sealed = Records(self._names, client.put), Records(self._names, server.put)
+        return self._sealed
 
     # -- lines
 
@@ -201,13 +216,13 @@ class Listener(Conversation):
         events, self._new = self._new, []
         side, place = self._places.pop(chunk.at.frame, (chunk.side, 0))
         if chunk.data:
-            self._hear(side, place, chunk, events)
+            self._heed(side, place, chunk, events)
         elif chunk.lost:
             self._settle_cut(side, _of(side, events))
             self._commanded = self._commanded and side is Side.SERVER
         return wanted
 
-    def _hear(self, side: Side, place: int, chunk: Chunk, events: list[Event]) -> None:
+    def _heed(self, side: Side, place: int, chunk: Chunk, events: list[Event]) -> None:
         heard = self._heard[side]
         line = heard.add(chunk.at.frame, place, chunk.data)
         if any(isinstance(x, TlsStarted) for x in events):
@@ -243,9 +258,9 @@ class Listener(Conversation):
         for number, overlay in enumerate(self.shown):
             start = begun[-1][1] if begun and number == side else overlay.next
             overlay.secure(start)
-        self._opaque = True
+        sealed = self._seal()
         for _, place, data in begun[-1:]:
-            self.shown[side].records(place, data)
+            sealed[side].feed(place, data)
 
     def _settle(self, side: Side, events: list[Event]) -> None:
         """Show the lines that were waited for, now that it is told what they are."""

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from struct import Struct
 
 from analyzer.report.redaction.lines import masked
 
-_RECORD = Struct(">BBBH")
-_RECORD_BYTES = 5
-_KINDS = range(0x14, 0x19)  # RFC 8446, section 5.1
 _MODULUS = 1 << 32
 
 
@@ -18,18 +14,16 @@ class Overlay:
     """The octets of one side that stay, or what takes their place."""
 
     __slots__ = (
-        "_ends", "_head", "_last", "_octets", "_offsets", "_open", "_record", "_starts", "base", "next", "opaque",
+        "_ends", "_last", "_octets", "_offsets", "_open", "_starts", "base", "next", "opaque",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.base: int | None = None  # sequence number of the first octet
         self.next = 0  # octets heard of until now
-        self.opaque: int | None = None  # place from which on all octets are zeros but the heads of TLS records
+        self.opaque: int | None = None  # place from which on all octets are zeros, but for those shown
         self._last = 0
         self._open: dict[int, bytes] = {}
         self._starts, self._ends, self._octets = array("q"), array("q"), bytearray()
-        self._head = b""  # of a record whose head is not whole
-        self._record = 0  # octets of the record still to come; -1: not in step
         self._offsets = array("q", [0])
 
     def put(self, place: int, octets: bytes) -> None:
@@ -52,34 +46,6 @@ class Overlay:
         """Take note that TLS, or something as opaque, begins."""
         if self.opaque is None:
             self.opaque = place
-
-    def records(self, place: int, data: bytes) -> int:
-        """Take octets of TLS records at a place; return how many next ones hold no head of one."""
-        at = 0
-        while self._record >= 0 and at < len(data):
-            if self._record:
-                passed = min(self._record, len(data) - at)
-                self._record -= passed
-                at += passed
-                continue
-            need = _RECORD_BYTES - len(self._head)
-            self._head, begin = self._head + data[at : at + need], place + at - len(self._head)
-            at += need
-            if len(self._head) == _RECORD_BYTES:
-                self._begin(begin)
-        return self._record if self._record >= 0 else 1 << 62
-
-    def passed(self, count: int) -> None:
-        """Take note of octets that were not shown to :meth:`records`: a record's, or more, and then its end is lost."""
-        self._record = self._record - count if self._record >= count else -1
-
-    def _begin(self, place: int) -> None:
-        kind, major, _, size = _RECORD.unpack(self._head)
-        if kind in _KINDS and major == 3:
-            self.put(place, self._head)
-            self._record, self._head = size, b""
-        else:
-            self._record = -1
 
     def rewind(self) -> None:
         """Take note that the packets come from the start again."""

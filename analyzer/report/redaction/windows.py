@@ -25,7 +25,9 @@ _CHALLENGE = slice(24, 40)  # of the server, and what is reserved
 _AV_NAMES = frozenset({1, 2, 3, 4, 5, 9})  # computer, domain, DNS computer, DNS domain, DNS tree, target
 _AV_FLAGS = 6
 
-_OID, _OCTETS, _TOKEN = 0x06, 0x04, 0x60
+_OID, _OCTETS, _TOKEN, _SEQUENCE = 0x06, 0x04, b"\x60", b"\x30"
+_TIMES = frozenset({0x17, 0x18})  # UTCTime, GeneralizedTime
+_GENERAL_NAMES = frozenset({0x81, 0x82, 0x86})  # mail address, DNS name, URI (RFC 5280, section 4.2.1.6)
 _STRINGS = frozenset({0x0C, 0x13, 0x16, 0x1B})  # UTF-8, printable, IA5, general
 _SMALL = frozenset({0x01, 0x02, 0x03, 0x0A})  # boolean, integer, bit string, enumerated: versions, kinds, options
 _SMALL_BYTES = 5
@@ -38,6 +40,13 @@ def token(octets: bytes, names: Pseudonyms) -> bytes:
         return _ntlm(octets, names)
     out = bytearray(len(octets))
     _der(octets, 0, len(octets), out, names, DEPTH_LIMIT)
+    return bytes(out)
+
+
+def certificate(octets: bytes, names: Pseudonyms) -> bytes:
+    """Return an X.509 certificate (RFC 5280) with its names replaced; times stay, keys and signatures do not."""
+    out = bytearray(len(octets))
+    _der(octets, 0, len(octets), out, names, DEPTH_LIMIT, signed=True)
     return bytes(out)
 
 
@@ -98,8 +107,10 @@ def _pairs(octets: bytes, at: int, end: int, out: bytearray, names: Pseudonyms) 
             out[start:at] = octets[start:at]
 
 
-def _der(octets: bytes, at: int, end: int, out: bytearray, names: Pseudonyms, depth: int) -> None:  # noqa: PLR0917
-    """Copy the elements from ``at`` on as far as they are understood."""
+def _der(  # noqa: PLR0917
+    octets: bytes, at: int, end: int, out: bytearray, names: Pseudonyms, depth: int, *, signed: bool = False
+) -> None:
+    """Copy the elements from ``at`` on as far as they are understood; ``signed`` says that they are a certificate's."""
     while at + 2 <= end:
         tag, size, start = octets[at], octets[at + 1], at + 2
         if size >= 0x80:
@@ -109,17 +120,19 @@ def _der(octets: bytes, at: int, end: int, out: bytearray, names: Pseudonyms, de
             size, start = int.from_bytes(octets[start : start + count], "big"), start + count
         stop = min(start + size, end)
         out[at:start] = octets[at:start]
-        _value(tag, octets, start, stop, out, names, depth)
+        _value(tag, octets, start, stop, out, names, depth, signed=signed)
         at = stop
 
 
-def _value(tag: int, octets: bytes, start: int, stop: int, out: bytearray, names: Pseudonyms, depth: int) -> None:  # noqa: PLR0917
+def _value(  # noqa: PLR0917
+    tag: int, octets: bytes, start: int, stop: int, out: bytearray, names: Pseudonyms, depth: int, *, signed: bool
+) -> None:
     value = octets[start:stop]
-    if tag in _STRINGS:
+    if tag in _STRINGS or (signed and tag in _GENERAL_NAMES):
         out[start:stop] = names.octets(value)
     elif tag == _OCTETS and value.startswith(SIGNATURE):
         out[start:stop] = _ntlm(value, names)
-    elif depth and (tag & _CONSTRUCTED or (tag == _OCTETS and value[:1] == bytes((_TOKEN,)))):
-        _der(octets, start, stop, out, names, depth - 1)
-    elif tag == _OID or (tag in _SMALL and len(value) <= _SMALL_BYTES):
+    elif depth and (tag & _CONSTRUCTED or (tag == _OCTETS and value[:1] == (_SEQUENCE if signed else _TOKEN))):
+        _der(octets, start, stop, out, names, depth - 1, signed=signed)
+    elif tag == _OID or (tag in _SMALL and len(value) <= _SMALL_BYTES) or (signed and tag in _TIMES):
         out[start:stop] = value

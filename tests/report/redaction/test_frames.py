@@ -56,7 +56,7 @@ def test_every_wrap_holds_the_same_packets(tmp_path: Path, name: str) -> None:
         redact(tmp_path / "a", tmp_path / "b")
         before, after = read(tmp_path / "a")[0], read(tmp_path / "b")[0]
         assert facts(after) == facts(before)
-        assert [row[9] for row in after if row[9]][0] == GREETING
+        assert next(row[9] for row in after if row[9]) == GREETING
         assert {row[2] for row in after} & {row[2] for row in before} == set()
 
 
@@ -120,7 +120,9 @@ def odd(where: str) -> bytes:
     if where == "ip options":
         return ethernet(ipv4(plain, options=b"\x44\x0c" + b"\x05\0" + PLANTED))
     if where == "tcp options":
-        return ethernet(ipv4(tcp(40000, 143, 101, 901, PSH | ACK, b"a NOOP\r\n", options=b"\xfd\x0a" + PLANTED + b"\1\1")))
+        return ethernet(
+            ipv4(tcp(40000, 143, 101, 901, PSH | ACK, b"a NOOP\r\n", options=b"\xfd\x0a" + PLANTED + b"\1\1"))
+        )
     if where == "ipv6 extension":
         return ethernet(ipv6(b"\x06\x01\x1e\x0c" + PLANTED + bytes(4) + plain, proto=60))
     if where == "reset":

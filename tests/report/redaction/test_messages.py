@@ -12,7 +12,8 @@ from analyzer.protocols.sasl import Exchange
 from analyzer.report.redaction import lines, sasl
 from analyzer.report.redaction.pseudonyms import Pseudonyms
 from analyzer.report.redaction.windows import token
-from tests.transcript import PLANTED, kerberos, ntlm_authenticate, ntlm_challenge, ntlm_negotiate, spnego as wrapped
+from tests.transcript import PLANTED, kerberos, ntlm_authenticate, ntlm_challenge, ntlm_negotiate
+from tests.transcript import spnego as wrapped
 
 NAMES = Pseudonyms("a case")
 ONLY_SECRETS = Pseudonyms("a case", names=False)
@@ -72,7 +73,12 @@ def test_a_kerberos_ticket_keeps_its_realm_s_pseudonym_only() -> None:
 
 @given(some.binary(max_size=120), some.integers(0, 400))
 def test_whatever_comes_is_survived(noise: bytes, cut: int) -> None:
-    for message in (noise, b"NTLMSSP\0" + noise, ntlm_authenticate("A", "b", "c")[:cut] + noise, kerberos("A", "b", "c")[:cut]):
+    for message in (
+        noise,
+        b"NTLMSSP\0" + noise,
+        ntlm_authenticate("A", "b", "c")[:cut] + noise,
+        kerberos("A", "b", "c")[:cut],
+    ):
         assert len(token(message, NAMES)) == len(message)
 
 

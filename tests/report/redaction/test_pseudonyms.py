@@ -53,7 +53,7 @@ def test_any_octets_become_as_many(octets: bytes) -> None:
 
 def test_secrets_are_equal_when_they_were() -> None:
     assert NAMES.secret(b"hunter2") == NAMES.secret(b"hunter2") != NAMES.secret(b"Hunter2")
-    assert NAMES.secret(b"p\xc3\xa4ss \"w\\").isalnum()
+    assert NAMES.secret(b'p\xc3\xa4ss "w\\').isalnum()
     assert len({NAMES.secret(b"%d" % x) for x in range(1000, 3000)}) == 2000
 
 

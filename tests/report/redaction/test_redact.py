@@ -23,11 +23,13 @@ ROOT = Path(__file__).parents[3]
 SAMPLES = sorted((ROOT / "sample_pcaps").glob("*.pcap*"))
 PORTS = {"imap": 143, "pop3": 110, "smtp": 25}
 SAYING = tuple(t for protocol in PORTS for t in load_all(protocol))
-SESSION = (
+_SESSION = (
     "uid protocol tls client_port server_port start end first_frame last_frame conn_state product outcome opened closed"
     " closed_by client_bytes server_bytes missed_bytes retransmits"
-).split()
-LOGIN = "session frame decided_frame time decided_time outcome code auth_ms".split()
+)
+_LOGIN = "session frame decided_frame time decided_time outcome code auth_ms"
+_FINDING = "rule cause verdict confidence severity start end remedies"
+SESSION, LOGIN, FINDING = (x.split() for x in (_SESSION, _LOGIN, _FINDING))
 NAMED = ("account", "domain", "workstation")
 
 
@@ -46,7 +48,7 @@ def story(path: Path) -> dict[str, Any]:
     told = document(analyzer.read(path).result)
     findings = [
         (
-            *(x[key] for key in "rule cause verdict confidence severity start end remedies".split()),
+            *(x[key] for key in FINDING),
             len(x["subject"]["accounts"]), len(x["subject"]["clients"]), x["subject"]["protocol"],
             sorted((c["cause"], c["confidence"]) for c in x["candidates"]),
             sorted((e["weight_db"], e["decisive"], [f["frame"] for f in e["frames"]]) for e in x["evidence"]),
@@ -129,7 +131,18 @@ def test_every_transcript_tells_the_same_story(tmp_path: Path, segment: int) -> 
         (None, Flaws(only=Side.SERVER)),
         (None, Flaws(skip=300)),
     ],
-    ids=["cooked", "mirrored", "shuffled", "holes", "cut", "cut sooner", "cut at once", "client", "server", "started late"],
+    ids=[
+        "cooked",
+        "mirrored",
+        "shuffled",
+        "holes",
+        "cut",
+        "cut sooner",
+        "cut at once",
+        "client",
+        "server",
+        "started late",
+    ],
 )
 def test_flaws_of_a_capture_stay_what_they_are(tmp_path: Path, look: Look | None, flaws: Flaws | None) -> None:
     path, out = everything_said(tmp_path / "a.pcap", look, flaws, segment=60), tmp_path / "b.pcap"
@@ -265,7 +278,9 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     with pytest.raises(AnalyzerError, match="empty"):
         redact(own, tmp_path / "x", case=" ")
     listing = tmp_path / "list.txt"
-    listing.write_text("No. Time Source Destination Protocol Length Info\n1 0.0 192.0.2.1 192.0.2.2 IMAP 80 Response: * OK\n")
+    listing.write_text(
+        "No. Time Source Destination Protocol Length Info\n1 0.0 192.0.2.1 192.0.2.2 IMAP 80 Response: * OK\n"
+    )
     with pytest.raises(CaptureError):
         redact(listing, tmp_path / "x")
     assert sorted(x.name for x in tmp_path.iterdir()) == ["list.txt", "own.pcap"]
