@@ -18,8 +18,8 @@ from analyzer.rules.place import Timed
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.scene import Dispute, Refusal
 from analyzer.secret import Secret
-from analyzer.sessions.concurrency import Span, Steps, steps
-from analyzer.sessions.session import Login, LoginOutcome
+from analyzer.sessions.concurrency import Span, Steps, spans, steps
+from analyzer.sessions.session import Login, LoginOutcome, Session
 
 SECRET_WINDOW_S = 900.0
 """Seconds within which one secret accepted and refused cannot be two passwords: a change back is not made that fast."""
@@ -42,6 +42,17 @@ def by_host(logins: Iterable[Login]) -> dict[str, list[Login]]:
     return found
 
 
+def left_by_itself(s: Session) -> bool:
+    """Tell a session that its client ended; one that the server ended may have ended with the trouble."""
+    return s.logged_out or s.closed_by == "client"
+
+
+def _was_in(s: Session) -> bool:
+    """Tell a session that was open; one whose answer to the login was lost took its leave as those do."""
+    lost = s.logged_out and any(x.outcome is LoginOutcome.UNSEEN for x in s.logins)
+    return s.opened is not None or lost
+
+
 def decided_ts(login: Login) -> int:
     """Return when a login was decided, or begun when it never was, ns."""
     return login.decided.ts if login.decided else login.at.ts
@@ -61,6 +72,8 @@ class Ledger:
     standing: Standing
     witnesses: frozenset[str]
     """Hosts accepted at least once: their credentials were good at some time."""
+    left: list[int]
+    """When sessions were closed because their client wanted it, ns."""
     reversals: list[tuple[Login, Login, Login]] = field(default_factory=list)
     """(accepted, refused, accepted) with one and the same secret, in this order, within the window."""
     kept: list[tuple[Login, Login]] = field(default_factory=list)
@@ -175,7 +188,8 @@ class Ledger:
 def ledger(dispute: Dispute) -> Ledger:
     """Gather the facts of a login dispute."""
     refused = [r.login for r in dispute.refusals if r.login is not None]
-    open_spans = dispute.scene.account_spans(dispute.server, dispute.account)
+    sessions = dispute.scene.sessions_of(dispute.server, dispute.account)
+    open_spans = spans(sessions)
     line = steps(open_spans)
     result = Ledger(
         dispute=dispute,
@@ -191,6 +205,7 @@ def ledger(dispute: Dispute) -> Ledger:
             unsure=dispute.scene.unsure(dispute.server),
         ),
         witnesses=frozenset(host_of(x) for x in dispute.accepted),
+        left=[s.closed_at.ts for s in sessions if s.closed_at is not None and _was_in(s) and left_by_itself(s)],
     )
     _compare_secrets(result)
     return result
