@@ -76,7 +76,9 @@ class _Heard:
 class Listener(Conversation):
     """Takes the chunks of one connection; :attr:`shown` says what is shown of each side."""
 
-    def __init__(self, connection: Connection, names: Pseudonyms, seq_of: Callable[[int], tuple[int, int] | None]) -> None:
+    def __init__(
+        self, connection: Connection, names: Pseudonyms, seq_of: Callable[[int], tuple[int, int] | None]
+    ) -> None:
         super().__init__("", connection, lambda _: None)
         self.shown = (Overlay(), Overlay())
         self._names, self._seq_of = names, seq_of
