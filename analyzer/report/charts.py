@@ -142,7 +142,9 @@ def _draw_steps(ax: Axes, line: Curve, number: int, start: int, end: int) -> Any
     counts += [0] * (len(times) - len(counts))
     colour = LINE_COLOURS[number % len(LINE_COLOURS)]
     style = LINE_STYLES[number % len(LINE_STYLES)]
-    return ax.step([seconds(t, start) for t in times], counts, style, where="post", color=colour, linewidth=1.8, zorder=3)[0]
+    return ax.step(
+        [seconds(t, start) for t in times], counts, style, where="post", color=colour, linewidth=1.8, zorder=3
+    )[0]
 
 
 def _draw_limit(ax: Axes, limit: int) -> None:

@@ -209,6 +209,6 @@ def _plain(ax: Axes) -> None:
     """Let no text of the axes be read as mathematics: they may have been made before the style was set."""
     from matplotlib.text import Text
 
-    texts: list[Text] = ax.findobj(Text)  # type: ignore[assignment]  # the stubs say Artist
+    texts: list[Text] = ax.findobj(Text)
     for text in texts:
         text.set_parse_math(False)
