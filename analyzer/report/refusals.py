@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_BARS = 60
 """Intervals the span is parted into, at most; each has a round length."""
+LEAST_STEP_NS = 10_000_000
+"""A shorter interval tells logins apart that belong together."""
 MOST_GROUPS = 5
 """Words (or accounts, clients, servers) with a colour of their own: those refused most; the rest is one more."""
 LABEL_COLUMNS = 28
@@ -50,6 +52,7 @@ _LOOKS: tuple[Look, ...] = (
     ("#888888", "\\\\\\"),
 )
 """Okabe and Ito's warm colours for refusals, with a hatch for grey printers."""
+_UNITS = ((86_400_000_000_000, "d"), (60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"))
 _CALM = {ACCEPTED: "#56B4E9", UNDECIDED: "#DDDDDD"}
 
 
@@ -78,7 +81,7 @@ def refusals(result: Result, by: str = "words") -> Refusals:
     known = names(login for s in result.sessions for login in s.logins)
     seen = [x for s in result.sessions for x in _attempts(s, by, known)]
     times = [ts for ts, _, _ in seen]
-    step = step_of(max(times, default=0) - min(times, default=0), MOST_BARS)
+    step = max(step_of(max(times, default=0) - min(times, default=0), MOST_BARS), LEAST_STEP_NS)
     most = Counter(who for _, what, who in seen if what == "refused").most_common()
     own = {who for who, _ in most[:MOST_GROUPS]} | {""}
     counts = Counter((ts // step * step, what, who if who in own else OTHERS) for ts, what, who in seen)
@@ -115,10 +118,8 @@ def _who(session: Session, by: str, words: str, account: str | None) -> str:
 
 
 def _length(step: int) -> str:
-    for unit, name in ((86_400_000_000_000, "d"), (60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms")):
-        if step >= unit and step % unit == 0:
-            return f"{step // unit} {name}"
-    return f"{step / 1_000_000:g} ms"
+    unit, name = next(x for x in _UNITS if step % x[0] == 0)
+    return f"{step // unit} {name}"
 
 
 def _table(counts: Counter[tuple[int, str, str]]) -> pd.DataFrame:
@@ -135,10 +136,10 @@ def _draw(chart: Refusals, ax: Axes) -> None:
 
     times = chart.data["time"].astype("int64").tolist()
     start, end = min(times, default=chart.end or 0), max(times, default=chart.end or 0) + chart.step
-    stack: dict[int, int] = {}
+    stack: dict[float, int] = {}
     handles, labels = [], []
     for label, look, rows in _layers(chart):
-        handles.append(_layer(ax, rows, stack, start, chart.step, look))
+        handles.append(_layer(ax, [(seconds(ts, start), n) for ts, n in rows], stack, seconds(chart.step, 0), look))
         labels.append(fill(f"{short(label)} ({sum(n for _, n in rows)})", LABEL_COLUMNS))
     head(ax, chart, empty=not times)
     time_axis(ax, chart, start, end)
@@ -163,12 +164,12 @@ def _layers(chart: Refusals) -> Iterable[tuple[str, Look, list[tuple[int, int]]]
             yield kind, (colour, ""), found
 
 
-def _layer(ax: Axes, rows: Sequence[tuple[int, int]], stack: dict[int, int], start: int, step: int, look: Look) -> Any:
-    """Put one layer of bars on those below it."""
-    below = [stack.get(ts, 0) for ts, _ in rows]
-    stack.update({ts: ground + n for (ts, n), ground in zip(rows, below, strict=True)})
-    lefts, heights = [seconds(ts, start) for ts, _ in rows], [n for _, n in rows]
-    made = ax.bar(lefts, heights, seconds(step, 0), below, align="edge", edgecolor="white", linewidth=0.6, zorder=3)
+def _layer(ax: Axes, rows: Sequence[tuple[float, int]], stack: dict[float, int], width: float, look: Look) -> Any:
+    """Put one layer of bars, of (seconds, attempts), on those below it."""
+    below = [stack.get(x, 0) for x, _ in rows]
+    stack.update({x: ground + n for (x, n), ground in zip(rows, below, strict=True)})
+    lefts, heights = [x for x, _ in rows], [n for _, n in rows]
+    made = ax.bar(lefts, heights, width, below, align="edge", edgecolor="white", linewidth=0.6, zorder=3)
     for bar in made:
         bar.set(facecolor=look[0], hatch=look[1])
     return made
