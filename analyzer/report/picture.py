@@ -33,6 +33,9 @@ SIZE_INCHES = (10.0, 5.2)
 LANE_INCHES = 0.34
 DPI = 120
 TITLE_COLUMNS = 92
+LEAST_COLUMNS = 24
+COLUMNS_PER_INCH = 12
+"""Of a title, which may reach over the legend beside the axes."""
 NAME_COLUMNS = 40
 """Characters of a name in the legend."""
 KINDS = ("account", "client", "server")
@@ -156,7 +159,8 @@ def head(ax: Axes, chart: Picture, *, empty: bool) -> None:
     """Write title and subtitle, and that there is nothing to see where that is so."""
     if empty:
         ax.text(0.5, 0.5, NOTHING, ha="center", transform=ax.transAxes, color=QUIET_COLOUR)
-    ax.set_title(chart.title, loc="left", fontsize=11, fontweight="bold", pad=22)
+    columns = min(TITLE_COLUMNS, max(LEAST_COLUMNS, int(ax.bbox.width / ax.figure.dpi * COLUMNS_PER_INCH)))
+    ax.set_title(textwrap.fill(chart.title, columns), loc="left", fontsize=11, fontweight="bold", pad=22)
     ax.annotate(chart.subtitle, xy=(0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points")
     ax.spines[["top", "right"]].set_visible(False)
 

@@ -160,7 +160,8 @@ def quality_rows(seen: CaptureSeen) -> list[dict[str, Any]]:
 def _frame(rows: Sequence[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.DataFrame(list(rows), columns=columns)
+    # as objects: None among ints would make them floats, and times inexact
+    table = pd.DataFrame(list(rows), columns=columns, dtype=object)
     for name in columns:
         if name in _TIMES:
             table[name] = pd.to_datetime(table[name].astype("Int64"), unit="ns", utc=True).astype("datetime64[ns, UTC]")

@@ -65,6 +65,13 @@ def test_times_are_exact_to_the_nanosecond() -> None:
     assert session_table([odd])["start"].astype("int64").iloc[0] == ns(0.0) + 1
 
 
+def test_times_beside_missing_ones_are_as_exact() -> None:
+    pair = [session("C1")._replace(closed=ns(9.0) + 1), session("C2", lasts_s=None)]
+    closed = session_table(pair)["closed"]
+    assert closed.iloc[0].value == ns(9.0) + 1
+    assert closed.iloc[1] is pd.NaT
+
+
 def test_no_column_holds_a_secret() -> None:
     text = session_table(STORY).to_csv() + login_table(LOGINS).to_csv()
     assert "planted" not in text
