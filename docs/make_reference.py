@@ -56,9 +56,10 @@ def commands_page() -> Iterator[str]:
         verb: Any = command.callback
         name = command.name or verb.__name__.replace("_", "-")
         words = [_word(*x) for x in _parameters(verb)]
-        typed = " ".join(x.typed for x in words if not x.typed.startswith("-"))
+        typed = [x.typed for x in words if not x.typed.startswith("-")]
+        whole = " ".join(["mailscope", name, *typed, *["[OPTIONS]"] * (len(words) > len(typed))])
         yield from ("", f"## mailscope {name}", "", plain(verb.__doc__), "")
-        yield from ("```text", f"mailscope {name} {typed} [OPTIONS]".replace("  ", " "), "```", "")
+        yield from ("```text", whole, "```", "")
         yield from table(("word", "meaning", "values", "default"), [(f"`{x.typed}`", *x[1:]) for x in words])
 
 
@@ -82,7 +83,8 @@ def _parameters(verb: Any) -> Iterator[tuple[Any, Any, Any]]:
 def _word(said: Any, declared: Any, default: Any) -> Word:
     required = default is inspect.Parameter.empty
     value = default.value if isinstance(default, Enum) else default
-    told = "required" if required else "" if value in (None, "", False) else f"`{value}`"
+    shown = f"{value:g}" if isinstance(value, float) else value
+    told = "required" if required else "" if value in (None, "", False) else f"`{shown}`"
     return Word(_typed(said, declared, required=required), plain(said.help), _values(said, declared), told)
 
 
@@ -120,6 +122,8 @@ def causes_page() -> Iterator[str]:
     yield "the others weigh. Weights are decibels ([how to read a verdict](../reading-a-verdict.md))."
     for cause, name in NAMES.items():
         yield from ("", f"## {cause}", "", f"**{name}**", "")
+        leads = [plain(page_of(x).partition("\n")[0]) for x in load_rules() if x.cause == cause]
+        yield from (line for lead in leads for line in (lead, ""))
         rows = [
             ("rules", ", ".join(_rule_link(x) for x in known_rules() if x.cause == cause)),
             ("remedies", ", ".join(f"[{x.id}](remedies.md#{x.id})" for x in entries().values() if x.cause == cause)),
@@ -236,6 +240,8 @@ def kind(found: Mapping[str, Any]) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield a Markdown table; columns that are empty in every row are left out."""
     held = [list(x) for x in rows]
+    if not held:
+        return
     columns = [n for n, word in enumerate(head) if any(row[n] for row in held) or not word]
     for row in [list(head), ["---"] * len(head), *held]:
         yield "| " + " | ".join(row[n].replace("|", r"\|") for n in columns) + " |"

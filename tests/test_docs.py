@@ -12,13 +12,16 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analyzer.cli import VERBS
-from analyzer.rules.signatures import CAUSES
+from analyzer.remedies import lint
+from analyzer.rules import retake
+from analyzer.rules.signatures import CAUSES, limit_in, read_signatures
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -164,6 +167,23 @@ def test_the_reference_holds_what_the_code_has() -> None:
     assert len(anchors(REFERENCE / "rules.md")) == 1 + len(sources)
     assert "| `decided_frame` | integer or null |" in (REFERENCE / "schema.md").read_text(encoding="utf-8")
     assert "| `decided` | `At \\| None` |" in (REFERENCE / "fields.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_capturing_has_the_commands_that_a_report_prints() -> None:
+    page = (ROOT / "docs" / "capturing-on-windows.md").read_text(encoding="utf-8")
+    lines = page.splitlines()
+    printed = [x.partition(": ")[2].partition("   (")[0] for x in retake.commands("198.51.100.10", [143])]
+    assert len(printed) == 4
+    assert [x for x in printed if x not in lines] == []
+
+
+def test_the_entries_shown_to_copy_are_accepted() -> None:
+    phrase, remedy = [tomllib.loads(text) for text in blocks(ROOT / "docs" / "extending.md", "toml")]
+    (signature,) = read_signatures(phrase, "extending.md")
+    assert signature.search("NO [LIMIT] Too many sessions for this mailbox (20)")
+    assert limit_in("NO Too many sessions for this mailbox (20)", signature) == 20
+    assert not signature.search("NO Too many messages for this mailbox (20)")
+    assert lint(remedy["remedy"]) == []
 
 
 def test_what_the_conventions_catch() -> None:
