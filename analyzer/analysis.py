@@ -322,10 +322,44 @@ class Analysis:
 
         files = {clean(file_of(path).name): path for path in self._paths}
         parts = _opened([(files[name.split("!/")[0]], name) for name in names], self._ports, self._engine)
-        tap: dict[str, list[Event]] = {}
+        tap: dict[str, list[Event]] = {session: []}
         _sessions(Series(names[0], parts), self._ports, tap, self._paths[0], b"")
         run = run_of(names, {x.name: x.packets for x in self.result.captures})
-        return placed(lines(tap.get(session, [])), run.place)
+        return placed(lines(tap[session]), run.place)
+
+    def explain(self, frame: int, *, width: int = 80) -> str:
+        """Return in plain words what a frame of the first capture is, and which finding it serves.
+
+        Raises:
+            AnalyzerError: it has no such frame.
+            CaptureError: it is a list of packets.
+        """
+        from analyzer.report.explain import explain
+        from analyzer.report.layout import plain
+        from analyzer.report.second_look import look
+
+        capture, seen = look(self._paths[0], self._ports, frame, self.result)
+        return plain(explain(seen, self.result, capture, width))
+
+    def why_not(self, cause: str, *, width: int = 80) -> str:
+        """Return why a cause was not claimed: evidence for and against it, the tests that failed, what was missing.
+
+        Raises:
+            AnalyzerError: there is no such cause.
+        """
+        from analyzer.report.why_not import text
+
+        return text(self.result, known_from(self.result.known), cause, width=width)
+
+    def evidence(self) -> bytes:
+        """Return the frames that prove the findings as a pcapng with comments; secrets in them are masked.
+
+        Raises:
+            OutputError: there is nothing to prove.
+        """
+        from analyzer.report.evidence import evidence
+
+        return evidence(self.result, self._paths, self._ports)
 
     def remedies(self, *, exchange: str | None = None) -> list[Any]:
         """Return what to do, filled in with the numbers of this case; ``exchange`` names the version, such as '2010 SP2'."""

@@ -34,8 +34,8 @@ OPTIONAL = {
 }
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
-    "report", "sessions", "logins", "accounts", "dialogue", "chart", "triage", "remedy", "probe", "rules", "fields", "schema",
-    "doctor",
+    "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "remedy",
+    "probe", "rules", "fields", "schema", "doctor",
 )  # fmt: skip
 
 app = typer.Typer(
@@ -138,6 +138,11 @@ Keylogs = Annotated[
 ]
 Format = Annotated[Style, typer.Option("--format", help="How to print it.")]
 Language = Annotated[Tongue, typer.Option("--lang", help="Language of the sentences; JSON and CSV stay English.")]
+Redact = Annotated[bool, typer.Option("--redact", help="Pseudonyms instead of names, hosts and addresses.")]
+Case = Annotated[
+    str | None,
+    typer.Option("--case", metavar="KEY", help="Key of the pseudonyms: the same in all files; default: drawn by lot."),
+]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="End with status 0 whatever was found.")]
 
 
@@ -155,6 +160,11 @@ def report(
         ),
     ] = None,
     style: Format = Style.TEXT,
+    why_not: Annotated[
+        str | None, typer.Option("--why-not", metavar="CAUSE", help="Say instead why this cause was not claimed.")
+    ] = None,
+    redact: Redact = False,
+    case: Case = None,
     known: Known = None,
     what_if: Annotated[
         int | None,
@@ -178,8 +188,14 @@ def report(
     suffixes = {path.suffix.lower() for path in output or ()}
     say = _speaker(language)
     hashed = style is Style.JSON or bool(suffixes & HASHED)
-    analysis = _read(captures, known, ports, engine, keylogs, hashed=hashed, logs=logs)
+    if redact and (keylogs or logs):
+        _stop("--redact knows captures only.", "leave --log and --keylog out: both name accounts", USAGE)
+    shown = _redacted(captures, ports, case) if redact else captures
+    analysis = _read(shown, known, ports, engine, keylogs, hashed=hashed, logs=logs)
     result = analysis.result
+    if why_not is not None:
+        _write(analysis.why_not(why_not))
+        raise typer.Exit(0 if exit_zero else result.exit_status)
     if what_if:
         result = result._replace(what_if=analysis.what_if(limit=what_if))
     if suffixes & WITH_DIALOGUES:
@@ -243,17 +259,90 @@ def dialogue(
     engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
 ) -> None:
-    """Print what client and server said in one session, frame by frame; secrets are masked."""
+    """Print what client and server said in one session, side by side; secrets are masked."""
     from analyzer.analysis import read
-    from analyzer.report.terminal import console_for, lines
+    from analyzer.report.ladder import ladder
 
     paths = (_standard_input() if str(x) == "-" else x for x in captures)
     analysis = read(*paths, ports=ports or (), engine=engine.value, keylogs=keylogs or (), hashed=False)
-    said = [str(x) for x in analysis.dialogue(session)]
+    said = analysis.dialogue(session)
+    about = next(x for x in analysis.result.sessions if x.uid == session)
     if sys.stdout.isatty():
-        lines(said, console_for())
+        from analyzer.report.terminal import console_for, show_lines
+
+        console = console_for()
+        show_lines(ladder(said, about, console.width), console)
     else:
-        _write("".join(f"{x}\n" for x in said))
+        from analyzer.report.layout import plain
+
+        _write(plain(ladder(said, about, 80)))
+
+
+@app.command()
+def explain(
+    capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="One capture file.")],
+    frame: Annotated[int, typer.Argument(metavar="FRAME", min=1, help="A frame number, as Wireshark counts.")],
+    *,
+    known: Known = None,
+    ports: Ports = None,
+) -> None:
+    """Say in plain words what one frame is, and which finding it serves."""
+    _write(_read([capture], known, ports, Engine.AUTO).explain(frame))
+
+
+@app.command()
+def evidence(
+    captures: Captures,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="A .pcapng file for the frames that prove it.")
+    ] = None,
+    packed: Annotated[
+        Path | None, typer.Option("--pack", metavar="FILE", help="A .zip file for report, evidence and hashes.")
+    ] = None,
+    redact: Redact = False,
+    case: Case = None,
+    known: Known = None,
+    ports: Ports = None,
+) -> None:
+    """Write just the frames that prove the findings, with comments that say how; secrets are masked."""
+    from analyzer.errors import OutputError
+    from analyzer.report import write as save_octets
+    from analyzer.report.evidence import pack
+
+    if output is None and packed is None:
+        _stop("Nothing was asked for.", "-o proof.pcapng for the frames, --pack proof.zip for all of it", USAGE)
+    shown = _redacted(captures, ports, case) if redact else captures
+    analysis = _read(shown, known, ports, Engine.AUTO, hashed=packed is not None)
+    try:
+        proof = analysis.evidence()
+    except OutputError:
+        if packed is None:
+            raise
+        proof = None
+    if output is not None and proof is not None:
+        save_octets(output, proof)
+    if packed is not None:
+        originals = (
+            dict(zip((x.name for x in shown), captures, strict=False)) if redact else {x.name: x for x in captures}
+        )
+        pack(analysis.result._replace(dialogues=analysis.dialogues()), proof, originals, packed)
+    _end(analysis.result)
+
+
+@app.command()
+def redact(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="One capture file, or archive.zip!/member.pcap.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    *,
+    case: Case = None,
+    ports: Ports = None,
+) -> None:
+    """Write a capture that tells the same story without passwords, mail contents, names and addresses."""
+    from analyzer.report.redaction import redact as write_redacted
+
+    done = write_redacted(source, target, case=case, ports=ports or ())
+    typer.echo(f"{done.frames} frames, {done.mail} of mail; of the others only time and length are left", err=True)
 
 
 @app.command()
@@ -476,6 +565,21 @@ def _speaker(language: Tongue) -> Callable[[str], str]:
     from analyzer.language import speaker
 
     return speaker(language.value)
+
+
+def _redacted(captures: Sequence[Path], ports: Sequence[int] | None, case: str | None) -> list[Path]:
+    """Redact captures into a folder that lives as long as this process; return what they are called there."""
+    import atexit
+    import shutil
+    import tempfile
+
+    from analyzer.analysis import expand
+    from analyzer.report.redaction import redact_all
+
+    folder = Path(tempfile.mkdtemp(prefix="mailscope-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    given = [_standard_input() if str(x) == "-" else x for x in captures]
+    return redact_all(expand(given), folder, case=case, ports=ports or ())
 
 
 def _standard_input() -> Path:

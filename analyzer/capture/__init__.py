@@ -10,7 +10,7 @@ from analyzer.capture.content import SNIFF_BYTES, Content, contents, is_text
 from analyzer.capture.formats import FORMATS, Format, by_magic, is_chaff, recognise
 from analyzer.capture.mislabelled import repaired
 from analyzer.capture.packets import ACK, FIN, PSH, RST, SYN, Capture, Facts, Packets, Row, Stopped, Unreachable
-from analyzer.capture.record import Data
+from analyzer.capture.record import DamageError, Data
 from analyzer.capture.select import MAIL_PORTS
 from analyzer.capture.walk import Walk
 from analyzer.errors import CaptureError, UnknownFormat
@@ -27,6 +27,7 @@ __all__ = [
     "SYN",
     "Capture",
     "Facts",
+    "OwnCapture",
     "Packets",
     "Row",
     "Stopped",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 
+RELEASE_BYTES = 64 << 20
+"""Octets of a mapped file read before its pages are given back."""
 _INSIDE = "!/"
 """What stands between an archive and its member in a name."""
 
@@ -91,7 +94,7 @@ def captures(
         raise ValueError(f"no engine {engine!r}: it is 'native', 'tshark' or 'auto'")
     try:
         for found in _all(path, member, ports, any_port=any_port, hashed=hashed):
-            if followed is not None and isinstance(found, _OwnCapture):
+            if followed is not None and isinstance(found, OwnCapture):
                 found.follow(followed)
             yield found
     except UnknownFormat as unknown:
@@ -104,7 +107,7 @@ def captures(
         raise _unreadable(path, failure) from failure
 
 
-class _OwnCapture:
+class OwnCapture:
     """A capture read by ourselves."""
 
     def __init__(self, name: str, content: Content, container: Format, walk: Walk) -> None:
@@ -121,8 +124,34 @@ class _OwnCapture:
         try:
             yield from self._walk.windows(self._container.reader, self._damage)
         finally:
-            if isinstance(self._data, mmap.mmap):
-                self._data.close()
+            self._close()
+
+    def records(self) -> Iterator[tuple[int, int, int, int, int, bytes | mmap.mmap]]:
+        """Yield every frame as it lies in the file, mail or not, instead of the windows, up to any damage.
+
+        ns UTC, first octet in the data, octets in the file, octets on the wire, link type (below 0: a block that is
+        numbered but no packet), and the data.
+        """
+        data, released = self._data, 0
+        try:
+            for ts, at, size, wire, link in self._container.reader(data, self.facts):
+                yield ts, at, size, wire, link, data
+                if at - released > RELEASE_BYTES:
+                    self._walk.release(at)
+                    released = at
+        except DamageError:
+            return
+        finally:
+            self._close()
+
+    @property
+    def magic(self) -> bytes:
+        """The first four octets."""
+        return self._data[:4]
+
+    def _close(self) -> None:
+        if isinstance(self._data, mmap.mmap):
+            self._data.close()
 
 
 def _trace(name: str, content: Content, packing: str, ports: frozenset[int], *, any_port: bool) -> Capture:
@@ -138,7 +167,7 @@ def _trace(name: str, content: Content, packing: str, ports: frozenset[int], *, 
     if not facts.warnings and not trace.count:
         facts.warnings.append("the event trace holds no packets: was it started with capture=yes?")
     packets = content._replace(data=data, damage=content.damage or trace.damage or full)
-    return _OwnCapture(
+    return OwnCapture(
         name, packets, recognise(data[:SNIFF_BYTES], Path(name)), Walk(data, facts, ports, any_port=any_port)
     )
 
@@ -206,7 +235,7 @@ def _open(path: Path, content: Content, ports: frozenset[int], *, any_port: bool
     if reader := repaired(container.reader, content.data):
         container = container._replace(reader=reader)
     facts = Facts(format=container.name + packing)
-    return _OwnCapture(name, content, container, Walk(content.data, facts, ports, any_port=any_port))
+    return OwnCapture(name, content, container, Walk(content.data, facts, ports, any_port=any_port))
 
 
 def _listing(name: str, data: Data, ports: frozenset[int]) -> Capture | None:

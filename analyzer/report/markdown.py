@@ -175,6 +175,9 @@ def _captures(shown: Case, say: Say) -> Iterator[str]:
         rows.append((escaped(x.name), f"{x.packets}", x.quality.grade, reasons, code(x.sha256) if x.sha256 else ""))
     yield _table([say(x) for x in ("Capture", "Frames", "Quality", "Why", "SHA-256")], rows)
     yield from _more(shown.left_out["captures"], say)
+    logs = [(escaped(x.name), escaped(x.kind), f"{x.records}", f"{x.matched}") for x in shown.result.records]
+    if logs:
+        yield _table([say(x) for x in ("Log", "Kind", "Records", "Matched")], logs)
     yield f"mailscope {version()}"
 
 

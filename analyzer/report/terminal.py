@@ -52,10 +52,8 @@ _OPENERS = (
 _COLOURS = {"confirmed": "bold white on red", "likely": "bold red", "suspected": "bold yellow", "healthy": "bold green"}
 _INDENT, _MOVED_IN = 11, 3
 _LEAST_ROOM = 20
-_SAID = re.compile(r"\s*\d+\s+\S+ s\s+([CS]): ")  # frame, seconds since the line before, who
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T([\d:.]+)Z")  # RFC 3339, section 5.6
 _OUTCOMES = {"accepted": "green"} | dict.fromkeys(("refused", "refused_at_greeting", "unreachable", "dropped"), "red")
-_SIDES = {"C": "cyan", "S": "yellow"}
 
 
 Say = Callable[[str], str]
@@ -79,8 +77,7 @@ def screen(result: Result, *, width: int = WIDTH, say: Say = str) -> str:
 
 def show(result: Result, console: Console, say: Say = str) -> None:
     """Print the one-screen verdict."""
-    for line in _screen(result, console.width, say):
-        console.print(_joined(*line), no_wrap=True, overflow="ignore", crop=False)
+    show_lines(_screen(result, console.width, say), console)
 
 
 def _screen(result: Result, width: int, say: Say) -> Iterator[Line]:
@@ -352,11 +349,10 @@ def _outcome_colour(value: object) -> str:
     return _OUTCOMES.get(value, "") if isinstance(value, str) else ""
 
 
-def lines(texts: Iterable[str], console: Console) -> None:
-    """Print lines of a dialogue; the client's and the server's in different colours on a terminal."""
-    for text in texts:
-        match = _SAID.match(text)
-        console.print(_text(text, _SIDES.get(match[1], "") if match else ""), soft_wrap=True)
+def show_lines(lines: Iterable[Line], console: Console) -> None:
+    """Print lines with their styles."""
+    for line in lines:
+        console.print(_joined(*line), no_wrap=True, overflow="ignore", crop=False)
 
 
 def console_for(stream: io.TextIOBase | None = None) -> Console:

@@ -29,7 +29,7 @@ _DATED = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 
 
 def workbook(result: Result) -> bytes:
-    """Return an .xlsx file: verdict, findings, evidence, accounts, logins, sessions, captures. Times are text, UTC.
+    """Return an .xlsx file: verdict, findings, evidence, accounts, logins, sessions, captures, records of logs. Times are text, UTC.
 
     Raises:
         ImportError: openpyxl is not installed.
@@ -45,6 +45,7 @@ def workbook(result: Result) -> bytes:
         "evidence": list(_evidence(whole["findings"])),
         **{name: whole[name] for name in ("accounts", "logins", "sessions")},
         "captures": [_capture(x) for x in whole["captures"]],
+        "records": whole["records"],
     }
     for name, rows in sheets.items():
         _fill(book.create_sheet(name), rows)

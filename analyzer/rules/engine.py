@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from analyzer.at import NS_PER_S
 from analyzer.rules.finding import CLAIMS, Evidence, Finding, Subject, Verdict
@@ -74,11 +75,35 @@ def _times(sessions: Sequence[Session]) -> dict[str, int]:
     return found
 
 
-def _judge(dispute: Dispute) -> Iterable[Finding]:
+class Hearing(NamedTuple):
+    """What all rules said about one dispute, and what came of it."""
+
+    dispute: Dispute
+    book: Ledger | None
+    """Of login disputes."""
+    rules: Mapping[str, Rule]
+    """The rules asked, by cause."""
+    testimony: Mapping[str, Sequence[Evidence]]
+    """Evidence by cause."""
+    failed: Sequence[Finding]
+    """Rules that broke."""
+    accepted: bool
+    """Whether the subject was seen working, or the engineer vouches for it: else no throttling is ever claimed."""
+    weighed: Weighed | None
+    """None when nobody has anything to say."""
+
+
+def hearings(scene: Scene) -> list[Hearing]:
+    """Return what was said about each dispute of a scene; for those who ask why."""
+    return [_hear(dispute) for part in scenes(scene) for dispute in disputes(part)]
+
+
+def _hear(dispute: Dispute) -> Hearing:
     book = ledger(dispute) if dispute.kind == "login" else None
     question = Question(dispute, book)
     testimony: dict[str, list[Evidence]] = defaultdict(list)
     by_cause: dict[str, Rule] = {}
+    failed: list[Finding] = []
     for rule in load_rules():
         if dispute.kind not in rule.kinds:
             continue
@@ -86,7 +111,7 @@ def _judge(dispute: Dispute) -> Iterable[Finding]:
         try:
             said = list(rule.check(question))
         except Exception as error:  # noqa: BLE001
-            yield _failed(rule, dispute, error)
+            failed.append(_failed(rule, dispute, error))
             continue
         if said:
             testimony[rule.cause] += said
@@ -95,16 +120,19 @@ def _judge(dispute: Dispute) -> Iterable[Finding]:
 
         for cause, evidence in recorded(dispute, by_cause, [c for c, said in testimony.items() if said]):
             testimony[cause].append(evidence)
-    if dispute.kind != "login" and not any(e.weight_db > 0 for said in testimony.values() for e in said):
-        return
-    accepted = bool(dispute.accepted) or dispute.scene.place(dispute.server).is_alive
-    known = dispute.scene.known
-    weighed = weigh(
-        testimony,
-        accepted=accepted and _some_accepted(book),
-        known=known.others_working or known.limit is not None,
-    )
-    yield _finding(dispute, book, weighed, testimony, by_cause.get(weighed.cause))
+    accepted = (bool(dispute.accepted) or dispute.scene.place(dispute.server).is_alive) and _some_accepted(book)
+    known = dispute.scene.known.others_working or dispute.scene.known.limit is not None
+    weighed = None
+    if dispute.kind == "login" or any(e.weight_db > 0 for said in testimony.values() for e in said):
+        weighed = weigh(testimony, accepted=accepted, known=known)
+    return Hearing(dispute, book, by_cause, testimony, failed, accepted or known, weighed)
+
+
+def _judge(dispute: Dispute) -> Iterable[Finding]:
+    _, book, rules, testimony, failed, _, weighed = _hear(dispute)
+    yield from failed
+    if weighed is not None:
+        yield _finding(dispute, book, weighed, testimony, rules.get(weighed.cause))
 
 
 def _some_accepted(book: Ledger | None) -> bool:
@@ -113,7 +141,11 @@ def _some_accepted(book: Ledger | None) -> bool:
 
 
 def _finding(
-    dispute: Dispute, book: Ledger | None, weighed: Weighed, testimony: dict[str, list[Evidence]], rule: Rule | None
+    dispute: Dispute,
+    book: Ledger | None,
+    weighed: Weighed,
+    testimony: Mapping[str, Sequence[Evidence]],
+    rule: Rule | None,
 ) -> Finding:
     evidence = strongest(testimony.get(weighed.cause, ()))
     rivals = {cause: strongest(said) for cause, said in testimony.items() if cause != weighed.cause}

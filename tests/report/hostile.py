@@ -8,6 +8,7 @@ from analyzer.at import At
 from analyzer.report.dialogue import Dialogue, DialogueLine
 from analyzer.rules.finding import Candidate, FrameRef, Subject, Verdict
 from analyzer.sessions.coverage import Quality
+from analyzer.sessions.records.record import LogSeen
 from tests.records import account_row, capture_seen, evidence, finding, full_house, result, session
 
 EVIL = (
@@ -43,4 +44,5 @@ def case() -> Any:
     seen = capture_seen(ALL, quality=Quality("C", (ALL,)), warnings=EVIL, link_types=(EVIL[0],), sha256=EVIL[0])
     rows = tuple(account_row(x, clients=EVIL, clients_refused=EVIL, server=EVIL[3]) for x in EVIL)
     made = result((*house, bye), [told, told._replace(title=f"again: {ALL}"), aside], [seen, seen], accounts=rows)
-    return made._replace(known=EVIL, dialogues=(Dialogue(ALL, house[0].uid, tuple(talk)),))
+    log = LogSeen(ALL, EVIL[0], 7, 3, -1.5, house[0].start, house[9].start, "local", EVIL)
+    return made._replace(known=EVIL, records=(log,), dialogues=(Dialogue(ALL, house[0].uid, tuple(talk)),))

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from analyzer.remedies import fill
-from analyzer.report.terminal import console_for, lines, screen, show, table, table_text
+from analyzer.report.terminal import console_for, screen, show, show_lines, table, table_text
 from analyzer.rules.finding import Candidate, Subject, Verdict
 from analyzer.sessions.coverage import Quality
 from tests.records import capture_seen, changed, evidence, finding, full_house, one_pc, result, session
@@ -180,11 +180,10 @@ def test_outcomes_are_coloured_on_a_terminal() -> None:
     assert "\x1b[31mrefused\x1b[0m" in out.getvalue()
 
 
-def test_a_dialogue_is_printed_line_by_line_unfolded() -> None:
+def test_lines_are_printed_as_they_are() -> None:
     out = io.StringIO()
-    long = "    1491   +0.000000 s  S: * OK " + "x" * 200
-    lines([long, "    1492   +0.000000 s  C: A0 [bold]"], console_for(out))
-    assert out.getvalue().splitlines() == [long, "    1492   +0.000000 s  C: A0 [bold]"]
+    show_lines([(("S: * OK " + "x" * 200, "yellow"),), (("A0 ", ""), ("[bold]", "bold"))], console_for(out))
+    assert out.getvalue().splitlines() == ["S: * OK " + "x" * 200, "A0 [bold]"]
 
 
 def test_a_large_result_is_quick_and_small() -> None:
