@@ -8,18 +8,31 @@ All ``python`` blocks of one page run one after the other in one namespace.
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from analyzer.cli import VERBS
+from analyzer.remedies import lint
+from analyzer.rules import retake
+from analyzer.rules.signatures import CAUSES, limit_in, read_signatures
+
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGES.md", *(ROOT / "docs").glob("*.md")])
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGES.md", ROOT / "sample_pcaps/README.md", *(ROOT / "docs").rglob("*.md")]
+)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"``.*?``|`[^`]*`")
+HEADING = re.compile(r"^#+ (.*?)\s*$", re.MULTILINE)
+NO_SLUG = re.compile(r"[^\w\- ]")
 STATUS = re.compile(r"\s+# status (\d+)$")
 DOCUMENTED = {0, 3, 10, 11}
 
@@ -85,11 +98,92 @@ def test_the_python_of_a_page_runs(page: Path, desk: Path, monkeypatch: pytest.M
         exec(compile(text, f"{page.name}, block {number}", "exec"), names)
 
 
+def broken(page: Path) -> list[str]:
+    """The links of a page that lead to no file, or to no heading of it; links to other sites are not followed."""
+    targets = LINK.findall(CODE.sub("", FENCE.sub("", page.read_text(encoding="utf-8"))))
+    return [target for target in targets if not target.startswith(("https://", "mailto:")) and not leads(page, target)]
+
+
+def leads(page: Path, target: str) -> bool:
+    """Whether a link written in a page has an end."""
+    name, _, anchor = target.partition("#")
+    there = page.parent / name if name else page
+    return there.exists() and (not anchor or anchor in anchors(there))
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, as GitHub does it: a name taken already gets a number."""
+    headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    found = [NO_SLUG.sub("", heading.lower()).replace(" ", "-") for heading in headings]
+    return {f"{x}-{before}" if (before := found[:n].count(x)) else x for n, x in enumerate(found)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = [target.partition("#")[0] for target in LINK.findall(page.read_text(encoding="utf-8"))]
-    local = [target for target in targets if target and not target.startswith(("https://", "mailto:"))]
-    assert [target for target in local if not (page.parent / target).exists()] == []
+    assert broken(page) == []
+
+
+def test_a_link_that_leads_nowhere_is_seen(tmp_path: Path) -> None:
+    other = tmp_path / "other.md"
+    other.write_text("# Fix `it`, now\n\n## Twice\n\n```sh\n# no heading\n```\n\n## Twice\n", encoding="utf-8")
+    page = tmp_path / "page.md"
+    good = "[a](other.md) [b](other.md#fix-it-now) [c](other.md#twice-1) [d](#here) [e](https://example.com/x)"
+    bad = "[f](gone.md) [g](other.md#gone) [h](#there) [i](other.md#no-heading) [j](other.md#twice-2)"
+    page.write_text(f"# Here\n\n{good}\n{bad}\n`[k](code.md)`\n", encoding="utf-8")
+    assert broken(page) == ["gone.md", "other.md#gone", "#there", "other.md#no-heading", "other.md#twice-2"]
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            targets = [x.partition("#")[0] for x in LINK.findall(page.read_text(encoding="utf-8"))]
+            waiting += [(page.parent / x).resolve() for x in targets if x and "://" not in x]
+    assert [page.name for page in PAGES if page not in reached] == []
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    """When this fails: python docs/make_reference.py, and look at what changed."""
+    made = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))["pages"]()
+    kept = {page.name: page.read_text(encoding="utf-8") for page in REFERENCE.iterdir()}
+    assert sorted(made) == sorted(kept)
+    assert [name for name in made if made[name] != kept[name]] == [], "stale: run python docs/make_reference.py"
+
+
+def test_the_reference_holds_what_the_code_has() -> None:
+    """Not made from the code that makes it."""
+    commands = (REFERENCE / "commands.md").read_text(encoding="utf-8")
+    assert "| `-o, --output FILE` | Write a .html" in commands
+    assert "| `--engine` | " in commands
+    assert "| `auto`, `native`, `tshark` | `auto` |" in commands
+    assert anchors(REFERENCE / "commands.md") >= {f"mailscope-{verb}" for verb in VERBS}
+    assert anchors(REFERENCE / "causes.md") >= CAUSES
+    sources = [
+        *(ROOT / "analyzer/rules/catalogue").glob("[a-z]*.py"),
+        *(ROOT / "analyzer/rules/habits").glob("[a-z]*.py"),
+    ]
+    assert len(anchors(REFERENCE / "rules.md")) == 1 + len(sources)
+    assert "| `decided_frame` | integer or null |" in (REFERENCE / "schema.md").read_text(encoding="utf-8")
+    assert "| `decided` | `At \\| None` |" in (REFERENCE / "fields.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_capturing_has_the_commands_that_a_report_prints() -> None:
+    page = (ROOT / "docs" / "capturing-on-windows.md").read_text(encoding="utf-8")
+    lines = page.splitlines()
+    printed = [x.partition(": ")[2].partition("   (")[0] for x in retake.commands("198.51.100.10", [143])]
+    assert len(printed) == 4
+    assert [x for x in printed if x not in lines] == []
+
+
+def test_the_entries_shown_to_copy_are_accepted() -> None:
+    phrase, remedy = [tomllib.loads(text) for text in blocks(ROOT / "docs" / "extending.md", "toml")]
+    (signature,) = read_signatures(phrase, "extending.md")
+    assert signature.search("NO [LIMIT] Too many sessions for this mailbox (20)")
+    assert limit_in("NO Too many sessions for this mailbox (20)", signature) == 20
+    assert not signature.search("NO Too many messages for this mailbox (20)")
+    assert lint(remedy["remedy"]) == []
 
 
 def test_what_the_conventions_catch() -> None:
