@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis, read
+    from analyzer.comparison import Comparison, compare
     from analyzer.errors import AnalyzerError, CaptureError, EngineMissing, UnknownFormat
 
 __version__ = "0.1.0"
@@ -16,13 +17,25 @@ __version__ = "0.1.0"
 _PLACES = {
     "Analysis": "analyzer.analysis",
     "read": "analyzer.analysis",
+    "Comparison": "analyzer.comparison",
+    "compare": "analyzer.comparison",
     "AnalyzerError": "analyzer.errors",
     "CaptureError": "analyzer.errors",
     "EngineMissing": "analyzer.errors",
     "UnknownFormat": "analyzer.errors",
 }
 
-__all__ = ["Analysis", "AnalyzerError", "CaptureError", "EngineMissing", "UnknownFormat", "__version__", "read"]
+__all__ = [
+    "Analysis",
+    "AnalyzerError",
+    "CaptureError",
+    "Comparison",
+    "EngineMissing",
+    "UnknownFormat",
+    "__version__",
+    "compare",
+    "read",
+]
 
 
 def __getattr__(name: str) -> Any:

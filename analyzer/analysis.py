@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
     from analyzer.capture.instead import Instead
     from analyzer.report.charts import Chart
+    from analyzer.report.delays import Delays
     from analyzer.report.dialogue import Dialogue, DialogueLine
+    from analyzer.report.refusals import Refusals
+    from analyzer.report.swimlanes import Swimlanes
     from analyzer.rules.replay import WhatIf
     from analyzer.sessions.records import Log
     from analyzer.sessions.records.align import Aligned
@@ -189,13 +192,9 @@ class Findings(Sequence[Finding]):
     @property
     def table(self) -> pd.DataFrame:
         """One row per finding: verdict, cause, confidence, accounts, server, title."""
-        import pandas as pd
+        from analyzer.report.tables import finding_table
 
-        rows = [
-            (str(f.verdict), f.cause, f.confidence, ", ".join(f.subject.accounts), f.subject.server, f.title)
-            for f in self._items
-        ]
-        return pd.DataFrame(rows, columns=["verdict", "cause", "confidence", "accounts", "server", "title"])
+        return finding_table(self._items)
 
     def _repr_html_(self) -> str:
         return str(self.table.to_html(escape=True, index=False))
@@ -215,6 +214,27 @@ class Charts:
         from analyzer.report.charts import connections as draw
 
         return draw(self._result, by=by)
+
+    def refusals(self, *, by: str = "words") -> Refusals:
+        """Draw how many logins were refused in each interval, beside those accepted.
+
+        ``by`` is words (the server's), account, client or server.
+        """
+        from analyzer.report.refusals import refusals as draw
+
+        return draw(self._result, by=by)
+
+    def lanes(self, *, by: str = "client") -> Swimlanes:
+        """Draw each session as a bar and each refusal as a cross, in lanes; ``by`` is client, account or server."""
+        from analyzer.report.swimlanes import lanes as draw
+
+        return draw(self._result, by=by)
+
+    def delays(self) -> Delays:
+        """Draw how long the greeting and the answer to each login took."""
+        from analyzer.report.delays import delays as draw
+
+        return draw(self._result)
 
 
 class Analysis:
@@ -264,16 +284,28 @@ class Analysis:
     @cached_property
     def captures(self) -> pd.DataFrame:
         """One row per file: state, packets, span, grade and its reasons."""
-        import pandas as pd
+        from analyzer.sessions.table import capture_table
 
-        rows = [
-            (c.name, c.state, c.format, c.packets, c.start, c.end, c.quality.grade, "; ".join(c.quality.reasons))
-            for c in self.result.captures
-        ]
-        table = pd.DataFrame(rows, columns=["name", "state", "format", "packets", "start", "end", "grade", "reasons"])
-        for name in ("start", "end"):
-            table[name] = pd.to_datetime(table[name].astype("Int64"), unit="ns", utc=True)
-        return table
+        return capture_table(self.result.captures)
+
+    @cached_property
+    def quality(self) -> pd.DataFrame:
+        """One row per capture and thing it lacks: grade (A to F), kind, steps it costs, reason."""
+        from analyzer.sessions.table import quality_table
+
+        return quality_table(self.result.captures)
+
+    def why(self, cause: str | Finding | None = None) -> pd.DataFrame:
+        """Return the evidence for and against a finding, strongest first; see :func:`analyzer.report.tables.why_table`.
+
+        ``cause`` is a cause, a rule or a finding; without one it is the first fault, else the first finding.
+
+        Raises:
+            AnalyzerError: no finding has this cause.
+        """
+        from analyzer.report.tables import why
+
+        return why(self.result, cause)
 
     @property
     def chart(self) -> Charts:

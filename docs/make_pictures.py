@@ -21,13 +21,14 @@ WIDE_PX, HIGH_PX = 1060, 1690
 
 
 def main(folder: Path) -> None:
-    """Write terminal.svg, chart.png and report.png into a folder."""
+    """Write terminal.svg, chart.png, lanes.png and report.png into a folder."""
     case = analyzer.read(SAMPLE)
     console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     show(case.result, console)
     svg = console.export_svg(title=f"mailscope {SAMPLE.name}", unique_id="mailscope")
     (folder / "terminal.svg").write_text(svg, encoding="utf-8")
     case.chart.connections().save(folder / "chart.png")
+    case.chart.lanes().save(folder / "lanes.png")
     photograph(case, folder / "report.png")
 
 

@@ -21,8 +21,8 @@ RIGHT, OLD, NEW, WRONG = "right", "old", "new", "wrong"
 """Names of secrets; the scenes give them octets."""
 
 ACCEPTED, REFUSED, AT_GREETING, UNREACHABLE = "accepted", "refused", "refused_at_greeting", "unreachable"
-DROPPED, UNSEEN = "dropped", "unseen"
-"""Outcomes of an attempt; unseen: the scene ended before its verdict."""
+DROPPED, ABANDONED, UNSEEN = "dropped", "abandoned", "unseen"
+"""Outcomes of an attempt; abandoned: the client gave up waiting; unseen: the scene ended before its verdict."""
 
 SYN_GIVES_UP_S = 9.0
 """A filtered port: the client gives up this long after its first SYN."""
@@ -42,6 +42,8 @@ class Limits:
     """Exchange MaxConnections: counts every connection."""
     store: int | None = None
     """Sessions of one account in the mailbox store: login is accepted, SELECT is not."""
+    workers: int | None = None
+    """Processes that serve one connection each; whoever comes next waits in the queue."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Server:
     """(from, until): the directory behind the server does not answer, so every login is refused."""
     mishaps: float = 0.0
     """Share of good logins that are refused for no reason at all."""
+    stuck: Sequence[tuple[float, float]] = ()
+    """(from, until): newcomers wait, whoever they are; sessions that are open work on."""
+    waits_at: str = "greeting"
+    """Where a newcomer waits: for its 'greeting', or for the answer to its 'login'."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ class Agent:
     stay_s: tuple[float, float] | None = None
     """How long an open session lasts before the client closes and opens it anew; None: until it leaves."""
     reopen_s: float = 1.0
+    patience_s: float = 10.0
+    """How long it waits for an answer before it gives up."""
     name: str = "agent"
 
 
@@ -112,13 +120,17 @@ class Attempt:
     """The server's verdict; the refused connection ends right after it."""
     outcome: str = UNSEEN
     why: str = ""
-    """ok, password, locked, per_user, per_user_ip, per_ip, server, store, tls, closed, filtered, prohibited, restart, outage, mishap."""
+    """ok, password, locked, per_user, per_user_ip, per_ip, server, store, tls, closed, filtered, prohibited, restart, outage, mishap, workers, stuck."""
     closed_s: float | None = None
     """None: still open when the scene ends."""
     closed_by: str | None = None
     """'client' or 'server'."""
     open_before: int = 0
     """Open sessions of the account when this one was decided."""
+    waited: str = ""
+    """Why it had to wait: 'workers' or 'stuck'; empty: it had not."""
+    served_s: float | None = None
+    """When its turn came; None: it never came."""
 
     @property
     def is_session(self) -> bool:
@@ -179,6 +191,8 @@ class _House:
         self.peers: Counter[str] = Counter()
         self.connected = 0
         self.down_until = 0.0
+        self.busy: set[int] = set()
+        self.queue: list[tuple[Attempt, int]] = []
 
     def door(self, agent: Agent, now: float) -> str:
         """What keeps a connection from its greeting; empty: nothing."""
@@ -192,6 +206,13 @@ class _House:
         if limits.per_ip is not None and self.peers[agent.address] >= limits.per_ip:
             return "per_ip"
         return ""
+
+    def keeps_waiting(self, now: float) -> str:
+        """What keeps a newcomer from being served; empty: nothing."""
+        if any(begin <= now < end for begin, end in self.server.stuck):
+            return "stuck"
+        workers = self.server.limits.workers
+        return "workers" if workers is not None and len(self.busy) >= workers else ""
 
     def verdict(self, agent: Agent, now: float) -> str:
         """Answer a login: 'ok', or why not."""
@@ -222,6 +243,12 @@ class _House:
         self.connected += step
         self.peers[agent.address] += step
 
+    def done(self, attempt: Attempt, now: float) -> None:
+        """End a connection; the next in the queue takes its place."""
+        self.connect(attempt.agent, -1)
+        self.busy.discard(attempt.number)
+        self.clock.at(now, "next", None)
+
     def session(self, attempt: Attempt, step: int) -> None:
         agent = attempt.agent
         self.users[agent.account] += step
@@ -245,6 +272,8 @@ def simulate(server: Server, clients: Iterable[Agent], *, until_s: float, seed: 
         house.clock.at(when, "change", (account, secret))
     for when, down_s in server.restarts:
         house.clock.at(when, "restart", down_s)
+    for _, until in server.stuck:
+        house.clock.at(until, "next", None)
     while house.clock.heap:
         now, _, kind, what, slot, trial = heapq.heappop(house.clock.heap)
         _STEPS[kind](house, now, what, slot, trial)
@@ -278,10 +307,38 @@ def _try(house: _House, now: float, agent: Agent, slot: int, trial: int) -> None
         _again(house, attempt, trial, attempt.decided_s)
         return
     house.connect(agent, 1)
+    attempt.waited = house.keeps_waiting(now)
+    if attempt.waited:
+        house.queue.append((attempt, trial))
+        house.clock.at(now + agent.patience_s, "give up", attempt, 0, trial)
+    else:
+        _serve(house, now, attempt, trial)
+
+
+def _serve(house: _House, now: float, attempt: Attempt, trial: int) -> None:
+    agent, attempt.served_s = attempt.agent, now
+    house.busy.add(attempt.number)
     low, high = house.server.login_ms
     wrong = agent.secret != house.secrets.get(agent.account)
     attempt.decided_s = now + house.rng.uniform(low, high) / 1000 + (house.server.penalty_s if wrong else 0)
     house.clock.at(attempt.decided_s, "decide", attempt, 0, trial)
+
+
+def _next(house: _House, now: float, *_: object) -> None:
+    while house.queue and not house.keeps_waiting(now):
+        _serve(house, now, *house.queue.pop(0))
+
+
+def _give_up(house: _House, now: float, attempt: Attempt, slot: int, trial: int) -> None:
+    waiting = [x for x in house.queue if x[0] is attempt]
+    if not waiting:
+        return
+    house.queue.remove(waiting[0])
+    attempt.outcome, attempt.why = ABANDONED, attempt.waited
+    attempt.decided_s = attempt.closed_s = now
+    attempt.closed_by = "client"
+    house.connect(attempt.agent, -1)
+    _again(house, attempt, trial, now)
 
 
 def _decide(house: _House, now: float, attempt: Attempt, slot: int, trial: int) -> None:
@@ -298,7 +355,7 @@ def _decide(house: _House, now: float, attempt: Attempt, slot: int, trial: int) 
         if agent.leave_s <= now:
             _end(house, attempt, now, "client")
         return
-    house.connect(agent, -1)
+    house.done(attempt, now)
     attempt.closed_s = now + (0.010 if attempt.why == "store" else 0.001)
     attempt.closed_by = "server" if attempt.why == "per_user_ip" else "client"
     _again(house, attempt, trial, attempt.closed_s)
@@ -307,7 +364,7 @@ def _decide(house: _House, now: float, attempt: Attempt, slot: int, trial: int) 
 def _end(house: _House, attempt: Attempt, now: float, by: str) -> None:
     attempt.closed_s, attempt.closed_by = now, by
     house.session(attempt, -1)
-    house.connect(attempt.agent, -1)
+    house.done(attempt, now)
 
 
 def _leave(house: _House, now: float, agent: Agent, *_: int) -> None:
@@ -327,18 +384,20 @@ def _change(house: _House, now: float, what: tuple[str, str], *_: int) -> None:
 
 def _restart(house: _House, now: float, down_s: float, *_: int) -> None:
     house.down_until = now + down_s
+    house.queue.clear()
     for attempt in list(house.sessions.values()):
         _end(house, attempt, now, "server")
         house.clock.at(now + attempt.agent.reopen_s, "try", attempt.agent, attempt.slot, 0)
     for attempt in house.attempts:
         if attempt.outcome == UNSEEN and attempt.start_s < now:
             attempt.outcome, attempt.why, attempt.closed_s, attempt.closed_by = DROPPED, "restart", now, "server"
-            house.connect(attempt.agent, -1)
+            house.done(attempt, now)
             house.clock.at(now + attempt.agent.reopen_s, "try", attempt.agent, attempt.slot, 0)
 
 
 _STEPS = {
     "try": _try, "decide": _decide, "leave": _leave, "expire": _expire, "change": _change, "restart": _restart,
+    "next": _next, "give up": _give_up,
 }  # fmt: skip
 
 

@@ -34,8 +34,13 @@ CAUSE = {
     "password": "bad_credentials",
     "locked": "account_locked",
     "outage": "server_unavailable",
+    "workers": "server_connection_limit",
+    "stuck": "server_slow",
+    "closed": "port_closed",
 }
 """The model's reason -> the cause to be found; a mishap has none."""
+LONG_S = 3.0
+"""A wait from which on a person calls it trouble."""
 SECRETS = {name: Secret(name.encode()) for name in (model.RIGHT, model.OLD, model.NEW, model.WRONG)}
 
 
@@ -84,7 +89,10 @@ def _login(run: Run, x: Attempt, capture: str) -> Login:
     outcome = {
         model.ACCEPTED: LoginOutcome.ACCEPTED, model.REFUSED: LoginOutcome.REFUSED, model.UNSEEN: LoginOutcome.UNSEEN,
     }.get(x.outcome, LoginOutcome.ABANDONED)  # fmt: skip
-    mechanism, at_s = x.agent.mechanism, x.start_s + (x.decided_s - x.start_s) / 3
+    begun = _served(x) if run.server.waits_at == "greeting" else x.start_s
+    mechanism, at_s = x.agent.mechanism, begun + (x.decided_s - begun) / 3
+    if x.waited and run.server.waits_at == "login":
+        at_s = x.start_s + 0.02
     return login(
         f"C{x.number}", at_s=at_s, took_s=x.decided_s - at_s, frame=30 * x.number + 6, outcome=outcome,
         mechanism=mechanism, account=x.agent.account, client=x.agent.address, server=run.server.address,
@@ -94,11 +102,22 @@ def _login(run: Run, x: Attempt, capture: str) -> Login:
     )  # fmt: skip
 
 
+def _served(x: Attempt) -> float:
+    """Return when a newcomer's turn came; that of one who never had to wait is its start."""
+    return x.start_s if x.served_s is None else x.served_s
+
+
+_OUTCOMES = {
+    model.ACCEPTED: Outcome.ACCEPTED,
+    model.REFUSED: Outcome.REFUSED,
+    model.UNSEEN: Outcome.UNSEEN,
+    model.ABANDONED: Outcome.ABANDONED,
+}
+
+
 def _session(run: Run, x: Attempt, capture: str) -> Session:
     given: dict[str, object] = {
-        "outcome": {model.ACCEPTED: Outcome.ACCEPTED, model.REFUSED: Outcome.REFUSED, model.UNSEEN: Outcome.UNSEEN}.get(
-            x.outcome, Outcome.DROPPED
-        ),
+        "outcome": _OUTCOMES.get(x.outcome, Outcome.DROPPED),
         "closed_by": x.closed_by,
     }
     frame = 30 * x.number
@@ -110,8 +129,14 @@ def _session(run: Run, x: Attempt, capture: str) -> Session:
     elif x.outcome == model.AT_GREETING:
         given |= {"outcome": Outcome.REFUSED_AT_GREETING, "greeting": "Connection is closed. 10", "logins": ()}
         given |= {"greeting_status": "BYE", "product": None}
+    elif x.waited and run.server.waits_at == "greeting" and (x.served_s is None or x.served_s > run.until_s):
+        given |= {"greeting": None, "greeting_status": None, "greeting_at": None, "greeting_ms": None, "product": None}
+        given |= {"server_bytes": 0, "logins": ()}
     else:
         given["logins"] = (_login(run, x, capture),)
+        if x.waited and run.server.waits_at == "greeting":
+            wait_s = _served(x) - x.start_s
+            given |= {"greeting_at": place(frame + 3, x.start_s + wait_s + 0.003), "greeting_ms": wait_s * 1000 + 2}
     if x.outcome == model.DROPPED:
         given |= {"bye": "Connection is closed. 12", "bye_at": place(frame + 15, x.closed_s or 0.0)}
     return session(
@@ -233,10 +258,10 @@ def _mishaps(share: float, **changes: object) -> Callable[[Random, str], Story]:
     return build
 
 
-def _outages(draw: Callable[[Random], list[tuple[float, float]]]) -> Callable[[Random, str], Story]:
+def _outages(draw: Callable[[Random], list[tuple[float, float]]], **changes: object) -> Callable[[Random, str], Story]:
     def build(rng: Random, mechanism: str) -> Story:
         server = Server(limits=NO_LIMIT, outages=draw(rng))
-        return Story(server, _crew(rng, mechanism, rng.randint(6, 30)))
+        return Story(server, _crew(rng, mechanism, rng.randint(6, 30), **changes))
 
     return build
 
@@ -244,6 +269,11 @@ def _outages(draw: Callable[[Random], list[tuple[float, float]]]) -> Callable[[R
 def _single(rng: Random) -> list[tuple[float, float]]:
     begin = rng.uniform(30, 230)
     return [(begin, begin + rng.uniform(5, 90))]
+
+
+def _early(rng: Random) -> list[tuple[float, float]]:
+    begin = rng.uniform(2, 60)
+    return [(begin, begin + rng.uniform(5, 150))]
 
 
 def _periodic(rng: Random) -> list[tuple[float, float]]:
@@ -260,6 +290,80 @@ def _flapping(rng: Random) -> list[tuple[float, float]]:
     return found
 
 
+def _own(people: list[Agent], accounts: int) -> list[Agent]:
+    """Let each few PCs have an account of their own."""
+    return [_with(x, account=f"user{n % accounts}") for n, x in enumerate(people)]
+
+
+def _busy(rng: Random, mechanism: str, count: int, **server: object) -> Story:
+    """Draw PCs that wait when they must, at a server that lets them wait; ``server`` says when."""
+    habits = _habits(rng, mechanism) | {"patience_s": rng.choice((4.0, 10.0, 30.0)), "burst": None}
+    habits |= {"retry_ms": (200.0, rng.choice((1000.0, 5000.0)))}
+    accounts = rng.choice((1, 3, count))
+    people = _own(agents(count, **habits), accounts)
+    names = {f"user{n}": model.RIGHT for n in range(accounts)}
+    where = rng.choice(("greeting", "login"))
+    given: dict[str, object] = {"limits": NO_LIMIT, "accounts": names, "waits_at": where} | server
+    return Story(Server(**given), people)  # type: ignore[arg-type]
+
+
+def _workers(number: int, count: int) -> Callable[[Random, str], Story]:
+    return lambda rng, mechanism: _busy(rng, mechanism, count, limits=Limits(per_user=None, workers=number))
+
+
+def _stuck(draw: Callable[[Random], list[tuple[float, float]]]) -> Callable[[Random, str], Story]:
+    return lambda rng, mechanism: _busy(rng, mechanism, rng.randint(6, 20), stuck=draw(rng))
+
+
+def _stuck_restarted(rng: Random, mechanism: str) -> Story:
+    """Let the server get stuck until somebody restarts it, which ends all sessions at once."""
+    ((begin, end),) = _single(rng)
+    down = rng.choice((0.05, 1.0, 5.0))
+    return _busy(rng, mechanism, rng.randint(6, 20), stuck=[(begin, end)], restarts=((end, down),))
+
+
+def _stuck_arriving(rng: Random, mechanism: str) -> Story:
+    """Let the server get stuck while people arrive; some of those inside go home meanwhile."""
+    story = _busy(rng, mechanism, rng.randint(8, 20), stuck=_single(rng))
+    return Story(story.server, _arriving(rng, story.people))
+
+
+def _arriving(rng: Random, people: list[Agent]) -> list[Agent]:
+    """Let people come one after the other; some go home, and nobody comes back."""
+    every = rng.uniform(2, 15)
+    return [
+        _with(x, arrive_s=0.3 + n * every, stay_s=None, leave_s=rng.choice((1e9, rng.uniform(60, 290))))
+        for n, x in enumerate(people)
+    ]
+
+
+def _outage_arriving(rng: Random, mechanism: str) -> Story:
+    """Let the directory fail while people arrive, and come back while some go home."""
+    people = _crew(rng, mechanism, rng.randint(4, 14), burst=None, retry_ms=(500.0, rng.choice((1000.0, 4000.0))))
+    return Story(Server(limits=NO_LIMIT, outages=_single(rng)), _arriving(rng, people))
+
+
+def _limit_arriving(limit: int) -> Callable[[Random, str], Story]:
+    """Let one or two come too late; they get in when somebody goes home."""
+
+    def build(rng: Random, mechanism: str) -> Story:
+        people = _crew(rng, mechanism, limit // 2 + rng.randint(1, 2), burst=None, retry_ms=(500.0, 2000.0))
+        gone = rng.uniform(150, 250)
+        first = [_with(people[0], leave_s=gone), *people[1:]]
+        return Story(
+            Server(limits=Limits(per_user=limit)),
+            [_with(x, stay_s=None, arrive_s=0.3 + 2 * n) for n, x in enumerate(first)],
+        )
+
+    return build
+
+
+def _slow(rng: Random, mechanism: str) -> Story:
+    """Let every login take its time, of which the server has enough for all."""
+    quick = rng.uniform(500, 4000)
+    return _busy(rng, mechanism, rng.randint(6, 20), login_ms=(quick, quick * rng.uniform(2, 4)))
+
+
 EARLY, MIDDLE, LATE = (10.0, 60.0), (100.0, 200.0), (240.0, 290.0)
 SCENARIOS = (
     Scenario("limit 16, 30 PCs", True, _limit(16, 30)),
@@ -269,6 +373,7 @@ SCENARIOS = (
     Scenario("limit 10, four wrong", True, _limit(10, 18, 4)),
     Scenario("limit 16, nobody leaves", True, _limit(16, 12, stay_s=None)),
     Scenario("limit 10, nobody leaves", True, _limit(10, 8, stay_s=None)),
+    Scenario("limit 8, one goes home", True, _limit_arriving(8)),
     Scenario("limit 16, no retries", True, _limit(16, 30, tries=1)),
     Scenario("one wrong", False, _wrong((6, 29), 1)),
     Scenario("four wrong", False, _wrong((4, 26), 4)),
@@ -293,8 +398,18 @@ SCENARIOS = (
     Scenario("mishaps 30 %", False, _mishaps(0.30)),
     Scenario("mishaps 30 %, nobody leaves", False, _mishaps(0.30, stay_s=None)),
     Scenario("outage", False, _outages(_single)),
+    Scenario("outage, no retries", False, _outages(_early, tries=1)),
+    Scenario("outage while people arrive", False, _outage_arriving),
     Scenario("outages, periodic", False, _outages(_periodic)),
     Scenario("outages, flapping", False, _outages(_flapping)),
+    Scenario("12 workers, 12 PCs", True, _workers(12, 12)),
+    Scenario("5 workers, 4 PCs", True, _workers(5, 4)),
+    Scenario("stuck", False, _stuck(_single)),
+    Scenario("stuck, periodic", False, _stuck(_periodic)),
+    Scenario("stuck, flapping", False, _stuck(_flapping)),
+    Scenario("stuck while people arrive", False, _stuck_arriving),
+    Scenario("stuck until a restart", False, _stuck_restarted),
+    Scenario("slow", False, _slow),
 )
 
 
@@ -311,8 +426,10 @@ class Case:
 
     @property
     def refusals(self) -> int:
-        """Refused logins in sight."""
-        return sum(x.outcome is LoginOutcome.REFUSED for s in self.sessions for x in s.logins)
+        """Refused logins and long waits in sight."""
+        seen = {s.uid for s in self.sessions}
+        waits = sum(_is_long(x) for x in self.run.attempts if f"C{x.number}" in seen)
+        return waits + sum(x.outcome is LoginOutcome.REFUSED for s in self.sessions for x in s.logins)
 
     def is_right(self, finding: Finding) -> bool:
         """Tell whether a finding's cause is the true one for half of the hosts it names."""
@@ -335,16 +452,24 @@ class Case:
         return [f for f in self.claims if not self.is_right(f)]
 
 
+def _is_long(x: Attempt) -> bool:
+    """Tell a login that took so long that it is trouble, served or not."""
+    return x.outcome in {model.ACCEPTED, model.ABANDONED} and x.decided_s - x.start_s >= LONG_S
+
+
 def _causes(x: Attempt) -> set[str | None]:
     """Return what is true of a refusal; a wrong secret stays wrong while the account is locked."""
-    return {CAUSE.get(x.why), "bad_credentials" if x.agent.secret == model.WRONG else None} - {None}
+    wrong = "bad_credentials" if x.agent.secret == model.WRONG else None
+    slow = "server_slow" if x.waited != "workers" and _is_long(x) else None
+    ended = "server_restart" if x.closed_by == "server" else None
+    return {CAUSE.get(x.why), CAUSE.get(x.waited), wrong, slow, ended} - {None}
 
 
 def _view(run: Run, view: str, rng: Random) -> Run:
     """Draw whom a capture shows; a client's capture is taken where somebody complains."""
     if view in {"server", "late"}:
         return run
-    refused = sorted({x.agent.address for x in run.attempts if x.outcome == model.REFUSED})
+    refused = sorted({x.agent.address for x in run.attempts if x.outcome == model.REFUSED or _is_long(x)})
     everybody = sorted({x.agent.address for x in run.attempts})
     chosen = rng.sample(refused, 1) if refused else []
     if view == "five":

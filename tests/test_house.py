@@ -25,6 +25,7 @@ RECORDS = (
     "rules/finding.py",
     "report/result.py",
     "triage/batch.py",
+    "comparison.py",
     "triage/incidents.py",
     "protocols/certificate.py",
     "report/probed.py",

@@ -24,6 +24,7 @@ from analyzer.report.remedy_page import HEADINGS, page
 from analyzer.report.terminal import LABELS, screen
 from analyzer.rules import Verdict, load_habits, load_rules
 from analyzer.rules.narrate import NAMES
+from analyzer.rules.retake import WRONG, commands
 from analyzer.sessions.defaults import DEFAULTS
 
 ROOT = Path(__file__).parents[1]
@@ -195,6 +196,56 @@ def test_the_verbs_speak_spanish_and_json_stays_english(tmp_path: Path) -> None:
 )
 def test_what_has_no_key_stays_english(english: str, spanish: str) -> None:
     assert SAY(english) == spanish
+
+
+@pytest.mark.parametrize(
+    ("english", "spanish"),
+    [
+        (
+            "192.0.2.2: 1 connection failed by 192.0.2.1. The capture does not decide it; rivals: server unavailable, TLS x.",
+            "192.0.2.2: 1 conexión fallida por 192.0.2.1. La captura no lo decide; rivales: servidor no disponible, TLS x.",
+        ),
+        (
+            "account locked or disabled: the account was let in shortly before; it would have to be locked in mid-capture",
+            (
+                "cuenta bloqueada o deshabilitada: a la cuenta se le dejó entrar poco antes; "
+                "tendría que haberse bloqueado a mitad de la captura"
+            ),
+        ),
+        (
+            "x.pcap: no mail connection in it: 7 of the first 9 frames are TCP, none of mail. TLS starts.",
+            "x.pcap: no contiene ninguna conexión de correo: 7 de las primeras 9 tramas son TCP, ninguna de correo. Empieza TLS.",
+        ),
+        (
+            "x.log line 7: the server's own log says «auth; failed» of this refusal; both clocks agree",
+            "x.log, línea 7: el registro del propio servidor dice «auth; failed» sobre este rechazo; los dos relojes coinciden",
+        ),
+        (
+            "16 = Exchange 2010 to SE, default of A b; 16 = Exchange Online, default of C",
+            "16 = valor predeterminado de A b en Exchange 2010 a SE; 16 = valor predeterminado de C en Exchange Online",
+        ),
+        (
+            "all encrypted: logins cannot be seen (and 2 captures more)",
+            "todo va cifrado: no se ven los inicios de sesión (y 2 capturas más)",
+        ),
+    ],
+)
+def test_a_sentence_made_of_parts_is_told_whole(english: str, spanish: str) -> None:
+    assert SAY(english) == spanish
+
+
+def test_how_to_capture_again_is_told_in_spanish() -> None:
+    said = [x for told in WRONG.values() for x in told]
+    said += [*commands(None, ()), *commands("192.0.2.1", (143,)), *commands("2001:db8::1", (143, 993))]
+    told = {x: SAY(x).replace(" and (", "") for x in said if not x.startswith("Linux: tcpdump")}  # a filter's own word
+    assert [x for x, spanish in told.items() if x == spanish or ENGLISH.search(OURS.sub("", spanish))] == []
+
+
+def test_a_log_is_told_in_spanish() -> None:
+    sample = ROOT / "sample_pcaps" / "one_agent_refused"
+    shown = screen(analyzer.read(sample.with_suffix(".pcap"), sample.with_suffix(".LOG")).result, say=SAY)
+    assert "registro de protocolo IMAP4 de Exchange   49 entradas" in shown
+    assert "one_agent_refused.LOG, línea 5: el registro del propio servidor dice" in shown
 
 
 def test_a_capture_cannot_put_words_into_the_holes_of_others() -> None:

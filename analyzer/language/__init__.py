@@ -5,15 +5,16 @@
     say("account ana on 192.0.2.1: 3 logins refused") -> by the templates of its parts
 
 A key of the report with ``{holes}`` is a template: the sentence it fits gives the words for the holes of its translation. A hole of one
-letter takes a number, one called ``text...`` any words, one called ``say_...`` words that are translated in turn, ``list_...``
-such words separated by commas, any other one word. A remedy's ``{holes}`` are filled in later and stand for themselves.
+letter takes a number, one called ``text...`` any words, ``clause...`` words without a semicolon, ``say_...`` words that are translated
+in turn, ``named_...`` such words without a semicolon, ``list_...`` such words separated by commas, any other one word. A remedy's
+``{holes}`` are filled in later and stand for themselves.
 What no key fits stays English: no sentence is ever lost.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -26,7 +27,7 @@ DEEPEST = 6
 """Parts within parts: our own titles have three; a server's words may look like many."""
 _HOLE = re.compile(r"\{(\w+)\}")
 _END = re.compile(r"(?<=[.!?]) (?=\S)")
-_FORMS = {"n": r"-?[\d,.]*\d", "text": r".+?", "say": r".+?", "list": r".+?"}
+_FORMS = {"n": r"-?[\d,.]*\d", "text": r".+?", "say": r".+?", "list": r".+?", "clause": r"[^;]+?", "named": r"[^;]+?"}
 
 Say = Callable[[str], str]
 
@@ -94,17 +95,32 @@ def _word(hole: str, value: str, depth: int) -> str:
     kind = hole.partition("_")[0]
     if kind == "list":
         return ", ".join(_in_spanish(x, depth) for x in value.split(", "))
-    return _in_spanish(value, depth) if kind == "say" else value
+    return _in_spanish(value, depth) if kind in {"say", "named"} else value
 
 
 def _in_parts(text: str, depth: int) -> str:
-    """Translate sentence by sentence, clause by clause, or what stands before a colon and behind it; else leave it English."""
-    for parts, between in ((_END.split(text), " "), (text.split("; "), "; "), (text.split(": ", 1), ": ")):
-        if len(parts) > 1 and all(parts):
-            return between.join(_in_spanish(x, depth) for x in parts)
-    if text[:1].isupper() and text.endswith("."):  # a title told as a sentence
-        for title in (text[:-1], text[0].lower() + text[1:-1]):
-            told = _in_spanish(title, depth)
-            if told != title:
-                return f"{told[:1].upper()}{told[1:]}."
-    return text
+    """Translate what follows a known name, sentence by sentence, a title told as a sentence, clause by clause; else leave it English."""
+    name, _, rest = text.partition(": ")
+    if rest and name in _catalogue("es")[0]:
+        return f"{_in_spanish(name, depth)}: {_in_spanish(rest, depth)}"
+    return _joined(_END.split(text), " ", depth) or _as_title(text, depth) or _in_clauses(text, depth)
+
+
+def _in_clauses(text: str, depth: int) -> str:
+    return _joined(text.split("; "), "; ", depth) or _joined(text.split(": ", 1), ": ", depth) or text
+
+
+def _joined(parts: Sequence[str], between: str, depth: int) -> str:
+    """Translate parts, empty when there is but one, or nothing between two."""
+    return between.join(_in_spanish(x, depth) for x in parts) if len(parts) > 1 and all(parts) else ""
+
+
+def _as_title(text: str, depth: int) -> str:
+    """Translate a title, or the end of one, that is told as a sentence; empty when it is none."""
+    if not text.endswith("."):
+        return ""
+    for title in dict.fromkeys((text[:-1], text[:1].lower() + text[1:-1])):
+        told = _in_spanish(title, depth)
+        if told != title:
+            return f"{told[:1].upper() if text[:1].isupper() else told[:1]}{told[1:]}."
+    return ""

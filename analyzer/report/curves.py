@@ -40,7 +40,7 @@ def curves(sessions: Sequence[Session], by: str) -> list[Curve]:
     opened = open_sessions(sessions, by=by)
     refused: dict[str, list[int]] = {}
     for session in sessions:
-        for who, ts in _refusals(session, by, known):
+        for who, ts in refusals(session, by, known):
             refused.setdefault(who, []).append(ts)
     made = [
         Curve(x, opened.get(x, Steps((), ())), tuple(sorted(refused.get(x, ()))))
@@ -54,7 +54,8 @@ def natural(name: str) -> list[str | int]:
     return [int(x) if place % 2 else x for place, x in enumerate(_DIGITS.split(name))]
 
 
-def _refusals(session: Session, by: str, known: Names) -> Iterable[tuple[str, int]]:
+def refusals(session: Session, by: str, known: Names) -> Iterable[tuple[str, int]]:
+    """Yield who was refused in a session, and when, ns UTC: each login, or the connection itself at the greeting."""
     if session.outcome is Outcome.REFUSED_AT_GREETING:
         yield (UNSEEN if by == "account" else getattr(session, by)), session.start
     for login in session.logins:

@@ -60,7 +60,7 @@ Say = Callable[[str], str]
 """Puts an English sentence into the reader's language; ``str`` leaves it."""
 LABELS = (
     "proof", "for", "against", "not", "rival", "settle", "limit", "needs", "frames", "fix", "if so", "more", "also",
-    "what if", "failed", "quality",
+    "what if", "failed", "quality", "retake",
 )  # fmt: skip
 """What stands before the lines of a finding; at most seven characters in any language."""
 
@@ -84,7 +84,7 @@ def _screen(result: Result, width: int, say: Say) -> Iterator[Line]:
     for text in _capture_lines(result, say):
         yield from (((line, ""),) for line in folded(text, width))
     for log in result.records:
-        yield from (((line, ""),) for line in folded("   ".join(_log_facts(log)), width))
+        yield from (((line, ""),) for line in folded("   ".join(say(x) for x in _log_facts(log)), width))
     yield ()
     shown = result.faults[:TOP_FINDINGS]
     if not shown:
@@ -231,7 +231,7 @@ def _retakes(retakes: Sequence[Finding], width: int, say: Say) -> Iterator[Line]
     if not retakes:
         return
     more = f" (and {_count(len(retakes) - 1, 'capture')} more)" if len(retakes) > 1 else ""
-    yield from _fact("retake", f"{say(retakes[0].title)}{more}", width, say)
+    yield from _fact("retake", f"{retakes[0].title}{more}", width, say)
     for text in retakes[0].missing:
         yield from _fact("", text, width, say)
 

@@ -17,8 +17,8 @@ from analyzer.rules.place import Timed
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.scene import Dispute, Refusal
 from analyzer.secret import Secret
-from analyzer.sessions.concurrency import Span, Steps, steps
-from analyzer.sessions.session import Login, LoginOutcome
+from analyzer.sessions.concurrency import Span, Steps, spans, steps
+from analyzer.sessions.session import Login, LoginOutcome, Session
 
 SECRET_WINDOW_S = 900.0
 """Seconds within which one secret accepted and refused cannot be two passwords: a change back is not made that fast."""
@@ -41,6 +41,17 @@ def by_host(logins: Iterable[Login]) -> dict[str, list[Login]]:
     return found
 
 
+def left_by_itself(s: Session) -> bool:
+    """Tell a session that its client ended; one that the server ended may have ended with the trouble."""
+    return s.logged_out or s.closed_by == "client"
+
+
+def _was_in(s: Session) -> bool:
+    """Tell a session that was open; one whose answer to the login was lost took its leave as those do."""
+    lost = s.logged_out and any(x.outcome is LoginOutcome.UNSEEN for x in s.logins)
+    return s.opened is not None or lost
+
+
 def decided_ts(login: Login) -> int:
     """Return when a login was decided, or begun when it never was, ns."""
     return login.decided.ts if login.decided else login.at.ts
@@ -49,8 +60,14 @@ def decided_ts(login: Login) -> int:
 class Ledger:
     """Facts of one login dispute; built once by :func:`ledger`."""
 
-    def __init__(
-        self, dispute: Dispute, refused: list[Login], spans: list[Span], line: Steps, standing: Standing
+    def __init__(  # noqa: PLR0917
+        self,
+        dispute: Dispute,
+        refused: list[Login],
+        spans: list[Span],
+        line: Steps,
+        standing: Standing,
+        left: list[int],
     ) -> None:
         self.dispute = dispute
         self.refused = refused
@@ -60,6 +77,8 @@ class Ledger:
         self.spans, self.line, self.standing = spans, line, standing
         self.witnesses = frozenset(host_of(x) for x in dispute.accepted)
         """Hosts accepted at least once: their credentials were good at some time."""
+        self.left = left
+        """When sessions were closed because their client wanted it, ns."""
         self.reversals: list[tuple[Login, Login, Login]] = []
         """(accepted, refused, accepted) with one and the same secret, in this order, within the window."""
         self.kept: list[tuple[Login, Login]] = []
@@ -174,7 +193,8 @@ class Ledger:
 def ledger(dispute: Dispute) -> Ledger:
     """Gather the facts of a login dispute."""
     refused = [r.login for r in dispute.refusals if r.login is not None]
-    open_spans = dispute.scene.account_spans(dispute.server, dispute.account)
+    sessions = dispute.scene.sessions_of(dispute.server, dispute.account)
+    open_spans = spans(sessions)
     line = steps(open_spans)
     stand = standing(
         [decided_ts(x) for x in refused],
@@ -183,7 +203,8 @@ def ledger(dispute: Dispute) -> Ledger:
         line,
         unsure=dispute.scene.unsure(dispute.server),
     )
-    result = Ledger(dispute, refused, open_spans, line, stand)
+    left = [s.closed_at.ts for s in sessions if s.closed_at is not None and _was_in(s) and left_by_itself(s)]
+    result = Ledger(dispute, refused, open_spans, line, stand, left)
     _compare_secrets(result)
     return result
 

@@ -15,6 +15,7 @@ from analyzer.rules.finding import FRAMES_SHOWN, Evidence, FrameRef, filter_of
 from analyzer.rules.ledger import Ledger
 from analyzer.rules.scene import Dispute
 from analyzer.rules.signatures import CAUSES
+from analyzer.rules.waiting import Waiting
 from analyzer.sessions.session import Login, Session
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Question:
     def crowd(self) -> Crowd:
         """For those turned away before login: who else was there."""
         return crowd(self.dispute)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        """For those left without an answer: the queue they stood in."""
+        return Waiting(self.dispute)
 
 
 class Rule(NamedTuple):

@@ -18,7 +18,7 @@ from analyzer.rules.finding import FRAMES_SHOWN, FrameRef, filter_of
 from analyzer.rules.place import Place
 from analyzer.rules.signatures import UNKNOWN, Signature, heard, limit_in, line_of, match
 from analyzer.secret import Secret
-from analyzer.sessions.concurrency import Span, account_of, spans
+from analyzer.sessions.concurrency import account_of
 from analyzer.sessions.names import Names, names
 from analyzer.sessions.session import Login, LoginOutcome, Outcome, Session
 
@@ -226,8 +226,8 @@ class Scene:
         """Return the accounts some logins count for, in alphabetical order."""
         return tuple(sorted(self.names.of_all(logins)))
 
-    def account_spans(self, server: str, account: str | None) -> list[Span]:
-        """Return when sessions of an account were open on a server.
+    def sessions_of(self, server: str, account: str | None) -> list[Session]:
+        """Return the sessions of an account on a server.
 
         A session open before the capture shows no account; it counts when the server has this one account only.
         """
@@ -235,7 +235,7 @@ class Scene:
         mine = by_account.get(account, [])
         if account is not None and self.accounts(server) == {account}:
             mine = mine + by_account.get(None, [])
-        return spans(mine)
+        return mine
 
 
 SILENCE_S = 3.0

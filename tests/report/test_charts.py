@@ -12,8 +12,9 @@ import pytest
 from analyzer.at import NS_PER_S
 from analyzer.errors import OutputError
 from analyzer.report import RENDERERS, save
-from analyzer.report.charts import _STYLE, MOST_LANES, MOST_LINES, connections
+from analyzer.report.charts import MOST_LANES, MOST_LINES, connections
 from analyzer.report.curves import clock, step_of, ticks
+from analyzer.report.picture import STYLE
 from analyzer.rules.finding import Verdict
 from analyzer.sessions.session import Outcome
 from tests.records import BASE, finding, full_house, one_pc, result, session
@@ -142,9 +143,9 @@ def test_a_chart_shows_itself_in_a_notebook_and_draws_on_given_axes(house: Any) 
 def test_no_global_state_of_matplotlib_is_touched(house: Any) -> None:
     import matplotlib as mpl
 
-    before = {key: mpl.rcParams[key] for key in _STYLE}
+    before = {key: mpl.rcParams[key] for key in STYLE}
     connections(house).render("png")
-    assert {key: mpl.rcParams[key] for key in _STYLE} == before
+    assert {key: mpl.rcParams[key] for key in STYLE} == before
 
 
 def test_pyplot_is_never_imported() -> None:

@@ -340,3 +340,36 @@ def test_known_words() -> None:
 def test_sessions_ended_one_by_one_are_no_restart() -> None:
     story = [ended(n, float(n), 60.0 + 30 * n, "Timeout", client=f"192.0.2.{n}") for n in range(1, 6)]
     assert not [f.title for f in findings(story) if f.verdict in CLAIMS]
+
+
+# -- somebody goes home, and the one who was refused gets in -----------------------------------------------------------
+
+
+LAST = "192.0.2.40"
+
+
+def _one_goes_home(back_s: float, tries: int = 25, **leaving: object) -> Story:
+    """Four hosts with two sessions each; a fifth is refused every two seconds until one of them has gone at 60 s."""
+    hosts = [f"192.0.2.{n}" for n in range(1, 5)]
+    inside = [
+        ok(2 * i + n, i + n / 10, b"s", client=host, lasts_s=None) for i, host in enumerate(hosts) for n in (0, 1)
+    ]
+    goes: dict[str, object] = {"client": hosts[0], "logged_out": True} | leaving
+    inside[:2] = [ok(10 + n, n / 10, b"s", lasts_s=60.0 - n / 10, **goes) for n in (0, 1)]
+    refused = [no(20 + n, 10.0 + 2 * n, b"s", client=LAST) for n in range(tries)]
+    return (*inside, *refused, *(ok(90 + n, back_s + n / 10, b"s", client=LAST, lasts_s=None) for n in (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("story", "verdict"),
+    [
+        (_one_goes_home(61.0), LIKELY),
+        (_one_goes_home(110.0), SUSPECTED),
+        (_one_goes_home(61.0, logged_out=False, closed_by="server"), SUSPECTED),
+        (_one_goes_home(140.0, tries=4), SUSPECTED),
+    ],
+    ids=["soon after", "long after", "the server ended them", "nobody had tried for long"],
+)
+def test_one_release_counts_when_it_was_soon_and_anothers_own_will(story: Story, verdict: Verdict) -> None:
+    (found,) = [f for f in findings(story) if f.cause != UNKNOWN]
+    assert (found.cause, found.verdict) == (LIMIT, verdict)

@@ -79,13 +79,14 @@ class Heard:
             self._overlays.setdefault(key, []).append((connection.first_frame, listener.shown[source]))
         return listener
 
-    def _seq_of(self, frame: int) -> int | None:
-        """Return the sequence number of the first payload octet of a frame read a moment ago."""
+    def _seq_of(self, frame: int) -> tuple[int, int] | None:
+        """Return the sequence number of the first payload octet of a frame read a moment ago, and how many it has."""
         for window in reversed(self._windows):
             numbers = window.columns[0]
             place = bisect_left(numbers, frame)
             if place < len(numbers) and numbers[place] == frame:
-                return int(window.columns[6][place]) + bool(int(window.columns[8][place]) & SYN)
+                seq, flags, size = (int(window.columns[n][place]) for n in (6, 8, 10))
+                return seq + bool(flags & SYN), size
         return None
 
     def show(self, key: bytes, frame: int, seq: int, payload: bytes) -> bytes:

@@ -76,7 +76,9 @@ class _Heard:
 class Listener(Conversation):
     """Takes the chunks of one connection; :attr:`shown` says what is shown of each side."""
 
-    def __init__(self, connection: Connection, names: Pseudonyms, seq_of: Callable[[int], int | None]) -> None:
+    def __init__(
+        self, connection: Connection, names: Pseudonyms, seq_of: Callable[[int], tuple[int, int] | None]
+    ) -> None:
         super().__init__("", connection, lambda _: None)
         self.shown = (Overlay(), Overlay())
         self._names, self._seq_of = names, seq_of
@@ -102,7 +104,7 @@ class Listener(Conversation):
         if passed or lost:
             self._skip(side, passed, lost, at)
         if overlay.base is None and data:
-            self._anchor(side, at)
+            self._anchor(side, at, len(data))
         wanted = 0
         if self._sealed is not None:
             place, overlay.next = overlay.next, overlay.next + len(data)
@@ -125,14 +127,15 @@ class Listener(Conversation):
 
     # -- octets
 
-    def _anchor(self, side: Side, at: At) -> None:
-        """Find the sequence number of this side's first octet."""
+    def _anchor(self, side: Side, at: At, size: int) -> None:
+        """Find the sequence number of this side's first octet: of the first packet some octets may be old ones."""
+        place = self._seq_of(at.frame)
         isn = (self._connection.client_isn, self._connection.server_isn)[side]
-        seq = self._seq_of(at.frame)
         overlay = self.shown[side]
-        if seq is not None:
-            overlay.base = (seq - overlay.next) & 0xFFFFFFFF
-        if isn is not None and (overlay.base is None or abs((overlay.base - isn - 1 + 0x8000) % (1 << 32)) < 0x10000):
+        if place is not None:
+            seq, carried = place
+            overlay.base = (seq + max(carried - size, 0) - overlay.next) & 0xFFFFFFFF
+        elif isn is not None:
             overlay.base = (isn + 1) & 0xFFFFFFFF
 
     def _skip(self, side: Side, passed: int, lost: int, at: At) -> None:

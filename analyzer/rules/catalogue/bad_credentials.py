@@ -135,12 +135,13 @@ def _never_here(book: Ledger) -> Iterator[Evidence]:
     if not book.below or book.kept or book.regained:
         return
     others = {host_of(x) for x in book.accepted}
-    during = book.accepted_since(book.dispute.first)
+    # Between two of its refusals: those who come in after the last one may come in because something is over.
+    during = book.interleaved
     if others and during:
         hosts = ", ".join(sorted(book.refused_hosts)[:3])
         yield shown_by(
             f"only {hosts} is refused, every time ({len(book.refused)}); {len(others)} other host(s) are accepted every time, "
-            f"{len(during)} login(s) of theirs after the first refusal",
+            f"{len(during)} login(s) of theirs between its refusals",
             6.0 if book.late else 12.0,
             "never-here",
             [book.refused[0], during[0], book.refused[-1]],

@@ -12,8 +12,8 @@ What would refute it
     refused secret is not the one that works; all accounts refused alike.
 Evidence
     words; plateau (refusals only with more sessions open than any acceptance had, seen at the server); back (the same
-    secret, or the same host, let in again after refusals; by how often); release (let in as soon as another session
-    closed); edge (of two connections started together one came in); height; cadence; what you said with --known; and
+    secret, or the same host, let in again after refusals; by how often); release (let in as soon as another client
+    had left of its own accord: a session that the server ended may have ended with the trouble); edge (of two connections started together one came in); height; cadence; what you said with --known; and
     against: below, none open, another secret is the good one, never here. One PC alone decides nothing: an outage looks
     the same from there. Inside TLS, without keys: cadence, answer (of another size than where the session went on),
     inside (others went on meanwhile), half; never more than suspected.
@@ -23,7 +23,6 @@ Sources
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from math import log10
@@ -32,6 +31,7 @@ from analyzer.at import NS_PER_S
 from analyzer.rules.finding import Evidence
 from analyzer.rules.ledger import Ledger, by_host, decided_ts, host_of
 from analyzer.rules.plateau import rank_db
+from analyzer.rules.release import Closes, together_db
 from analyzer.rules.rule import Question, Rule, filter_of, shown_by, words
 from analyzer.sessions.session import Login
 
@@ -50,7 +50,7 @@ EDGE_CAP_DB = 13.0
 """No single coincidence weighs more."""
 EDGE_COST_DB = 11.0
 """What the odds of the edge must beat: below one in a hundred wrong claims in the simulation."""
-RELEASE_COST_DB = 13.0
+RELEASE_COST_DB = 10.0
 """What the odds of a release must beat, for the same reason."""
 RETURN_S = 600.0
 """Seconds within which a host that gets in again did so without anybody's change; Windows unlocks after 10 to 30 minutes."""
@@ -193,22 +193,21 @@ def _edge(book: Ledger) -> Iterator[Evidence]:
 
 def _release(book: Ledger) -> Iterator[Evidence]:
     """Testify from how soon after a close a login was accepted again; whatever else ended would not wait for that."""
-    closes = sorted(s.closed for s in book.spans if s.closed is not None)
+    closes = Closes(book.left, book.dispute.scene.end)
     span = book.dispute.scene.end - min(decided_ts(x) for x in book.accepted)
-    if not closes or span <= 0:
-        return
-    odds = 0.0
+    chances: list[float] = []
     shown: list[Login] = []
     for refused, accepted in book.returns:
         if host_of(accepted) not in {host_of(x) for x in refused}:
             continue  # somebody else came in, who had not been refused
-        place = bisect_left(closes, decided_ts(accepted))
-        if not place or closes[place - 1] < decided_ts(refused[0]):
+        close = closes.before(decided_ts(accepted), decided_ts(refused[0]))
+        if close is None:
             continue  # nothing had closed since the refusals began: no slot was freed
-        waited = max(decided_ts(accepted) - closes[place - 1], 1)
-        odds -= 10 * log10(min(waited * len(closes) / span, 1.0))
+        # The trouble may have ended as soon as nobody was refused any more, however late the close came then.
+        since = min(close, decided_ts(refused[-1]))
+        chances.append(closes.share(decided_ts(accepted) - since, span))
         shown += [refused[-1], accepted]
-    weight = min(odds - RELEASE_COST_DB, EDGE_CAP_DB)
+    weight = min(together_db(chances) - RELEASE_COST_DB, EDGE_CAP_DB)
     if weight > 0:
         text = f"{len(shown) // 2} time(s) a refused login was accepted as soon as another session had closed"
         yield shown_by(text, weight, "release", shown[:6])

@@ -2,13 +2,15 @@
 
 Looks for
     Several clients turned away at one and the same total of open connections; words that say so; TCP accepted but no
-    greeting, while other sessions work.
+    greeting or no answer to the login, while other sessions work, until one of these ends.
 Why
     Exchange MaxConnections, Dovecot's process limits, Zimbra's thread pool: whoever comes next is turned away or waits.
 What would refute it
-    Some addresses welcomed while others are turned away.
+    Some addresses welcomed while others are turned away; newcomers served although nobody had gone, as when a stuck server
+    works again.
 Evidence
-    words, total plateau, silence; and against: others welcomed.
+    words, total plateau, silence, refill, release (newcomers served just as another client had gone); and against: others
+    welcomed, served although nobody had gone.
 Sources
     Microsoft: Set-ImapSettings MaxConnections; Dovecot service limits; Zimbra zimbraImapMaxConnections.
 """
@@ -17,13 +19,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from analyzer.at import NS_PER_S
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.plateau import Standing, standing
+from analyzer.rules.release import together_db
 from analyzer.rules.rule import Question, Rule, filter_of, frame_filter, frames, words
 from analyzer.rules.scene import shut_out
+from analyzer.rules.waiting import Gone, Wait
 from analyzer.sessions.concurrency import spans, steps
 
 CAUSE = "server_connection_limit"
+RELEASE_COST_DB = 20.0
+"""What the odds of newcomers being served just after others had gone must beat. A freed place is taken within milliseconds,
+so the odds are high; in simulated stalls one of several hundred looks like it all the same."""
+RELEASE_CAP_DB = 13.0
+"""No single coincidence weighs more."""
 
 
 def check(question: Question) -> Iterator[Evidence]:
@@ -34,9 +44,12 @@ def check(question: Question) -> Iterator[Evidence]:
         return
     refs, shown = frames(dispute), frame_filter(dispute)
     if dispute.kind == "silence":
-        text = "TCP accepted the connection, then the server said nothing: as when every worker is taken"
+        waiting = question.waiting
+        said = "said nothing" if waiting.hung else "closed it without a word"
+        text = f"TCP accepted the connection, then the server {said}: as when every worker is taken"
         yield Evidence(text, refs, 4.0, filter=shown, kind="silence")
         yield from _silence(question)
+        yield from _release(question)
         return
     if dispute.kind != "greeting" or dispute.signature.explicit:
         return
@@ -73,8 +86,45 @@ def _silence(question: Question) -> Iterator[Evidence]:
     back = [s for s in working if s.opened is not None and s.opened > dispute.first]
     if back:
         after = tuple(FrameRef(s.capture, s.first_frame) for s in back[:10])
+        # So they would be once a stuck server works again; how soon after the end is another fact.
         text = f"{len(back)} newcomer(s) were served once a session had ended"
-        yield Evidence(text, after, 7.0, filter=filter_of(after), kind="refill")
+        yield Evidence(text, after, 2.0, filter=filter_of(after), kind="refill")
+
+
+def _release(question: Question) -> Iterator[Evidence]:
+    """Testify from newcomers served as soon as another client had gone, and from those for whom nobody made way."""
+    waiting, place = question.waiting, question.dispute.scene.place(question.dispute.server)
+    if not place.is_wide:
+        return
+    if waiting.unreleased and not place.is_late and not place.unsure:
+        refs = tuple(_greeted(w) for w in waiting.unreleased[:10])
+        text = (
+            f"{len(waiting.unreleased)} newcomer(s) that had to wait were served although nobody had made way for them"
+        )
+        yield Evidence(text, refs, -12.0, filter=filter_of(refs), kind="release")
+        return
+    weight = min(together_db([m.chance for m in waiting.moments]) - RELEASE_COST_DB, RELEASE_CAP_DB)
+    if weight > 0:
+        releases = [(m.wait, m.gone) for m in waiting.moments if m.gone is not None]
+        refs = tuple(ref for wait, gone in releases[:10] for ref in (_ended(gone), _greeted(wait)))
+        soonest = min(wait.served - gone.ts for wait, gone in releases) / NS_PER_S
+        text = (
+            f"{len(releases)} of {len(waiting.moments)} time(s) newcomers that had waited in vain were served as soon as another client had gone, "
+            f"at best {soonest:.3f} s later"
+        )
+        yield Evidence(text, refs, weight, filter=filter_of(refs), kind="release")
+
+
+def _greeted(wait: Wait) -> FrameRef:
+    s = wait.session
+    login = s.login.decided if s.login is not None and s.login.decided is not None else None
+    at = s.greeting_at if s.greeting_at is not None and s.greeting_at.ts == wait.served else login
+    return FrameRef(s.capture, at.frame if at is not None else s.first_frame)
+
+
+def _ended(gone: Gone) -> FrameRef:
+    at = gone.session.closed_at
+    return FrameRef(gone.session.capture, at.frame if at is not None else gone.session.last_frame)
 
 
 def _own(by_client: dict[str, Standing]) -> str:

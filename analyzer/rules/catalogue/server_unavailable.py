@@ -2,13 +2,13 @@
 
 Looks for
     Words that say so, and the TLS alert internal_error; every account refused at the same time; connections accepted and
-    closed at once without a word.
+    closed at once without a word; logins that work again for all at once.
 Why
     A front end that cannot reach its directory or its store refuses good credentials, with the words of bad ones.
 What would refute it
     Other accounts, or other hosts of the same account, accepted during the refusals.
 Evidence
-    words, all accounts, without a word, all clients; and against: others fine.
+    words, all accounts, stretch, slow, cut, without a word, all clients; and against: others fine.
 Sources
     RFC 5530, section 3 (UNAVAILABLE, SERVERBUG); Microsoft KB 980049.
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from analyzer.at import NS_PER_S
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.place import Place
 from analyzer.rules.rule import FRAMES_SHOWN, Question, Rule, filter_of, frame_filter, frames, shown_by, words
@@ -26,6 +27,11 @@ from analyzer.rules.scene import Dispute, shut_out
 CAUSE = "server_unavailable"
 SLOW_MS = 8000.0
 """Median wait before a refusal that tells of time-outs behind the server; the longest known tarpit is 5 s."""
+STRETCH_DB = 1.6
+"""So much that what an outage shows as well as a limit (words, height, cadence, coming back: 11.5 dB at most) does not suffice
+for a claim of the limit."""
+SEVERAL = 3
+"""Refusals that make a stretch; one or two may be mishaps."""
 COUNTED = 100
 """Accounts counted: more make no difference, and there may be thousands."""
 SAMPLE = 200
@@ -52,7 +58,10 @@ def check(question: Question) -> Iterator[Evidence]:
     if dispute.kind == "login":
         if begin == end:
             yield from _everybody(question, place)
+            yield from _stretch(question)
         yield from _slow(question, place)
+    elif dispute.kind == "silence":
+        yield from _cut(question)
     welcome = map(place.accepted.logins.__getitem__, range(begin, end))
     others = list(islice((x for x in welcome if scene.account(x) != dispute.account), 3))
     if others:
@@ -103,6 +112,26 @@ def _without_a_word(dispute: Dispute) -> Iterator[Evidence]:
         yield Evidence(text, refs, 5.0, filter=shown, kind="all-clients")
 
 
+def _stretch(question: Question) -> Iterator[Evidence]:
+    """Testify when all refusals fall into one stretch of time, with acceptances before and after: an outage is like that."""
+    book = question.ledger
+    if book is None or not book.wide or len(book.refused) < SEVERAL or not book.after_all:
+        return
+    if len(book.after_all) < len(book.accepted):
+        seconds = (question.dispute.last - question.dispute.first) / NS_PER_S
+        text = f"for {seconds:.0f} s nobody at all was accepted, before and after that everybody: as when something was down"
+        yield shown_by(text, STRETCH_DB, "stretch", [book.refused[0], book.refused[-1], book.after_all[0]])
+
+
+def _cut(question: Question) -> Iterator[Evidence]:
+    """Testify when the server closed most connections without a word, and at once: what should serve them fails."""
+    dispute = question.dispute
+    cut = len(dispute.refusals) - len(question.waiting.hung)
+    if 2 * cut > len(dispute.refusals):
+        text = f"{cut} connections were closed by the server without a word, as when a process behind it fails"
+        yield Evidence(text, frames(dispute), 4.0, filter=frame_filter(dispute), kind="cut")
+
+
 def _slow(question: Question, place: Place) -> Iterator[Evidence]:
     """Testify when most refusals took as long as a time-out behind the server."""
     if place.slowest_ms < SLOW_MS:
@@ -119,7 +148,7 @@ RULE = Rule(
     id="server-unavailable",
     title="server or back end unavailable",
     cause=CAUSE,
-    kinds=("login", "greeting", "mailbox", "tls"),
+    kinds=("login", "greeting", "mailbox", "silence", "tls"),
     remedies=("server-unavailable",),
     since="0.1",
     check=check,
