@@ -52,7 +52,7 @@ def commands_page() -> Iterator[str]:
     """Yield the verbs with their arguments and options, as ``--help`` tells them."""
     yield "`mailscope CAPTURE...` is `mailscope report CAPTURE...`. `--version` prints the version. `--debug` (or `-v`),"
     yield "anywhere, shows the traceback of an error. What the exit status means: [README](../../README.md#exit-status)."
-    for command in app.registered_commands:
+    for command in (x for x in app.registered_commands if not x.hidden):
         verb: Any = command.callback
         name = command.name or verb.__name__.replace("_", "-")
         words = [_word(*x) for x in _parameters(verb)]

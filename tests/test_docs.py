@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,22 +57,22 @@ def consoles() -> list[tuple[str, set[int], list[str]]]:
     return [command for page in PAGES for text in blocks(page, "console") for command in commands(text)]
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to work in, with the sample captures."""
-    (tmp_path / "sample_pcaps").symlink_to(ROOT / "sample_pcaps", target_is_directory=True)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "sample_pcaps").symlink_to(ROOT / "sample_pcaps", target_is_directory=True)
+    return folder
 
 
-@pytest.mark.parametrize(
-    ("command", "statuses", "shown"), consoles(), ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_a_command_of_the_pages_runs(desk: Path, command: str, statuses: set[int], shown: list[str]) -> None:
+@cache
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a command did; pages that show the same command share one run."""
     program, *arguments = shlex.split(command)
     assert program == "mailscope"
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "analyzer", *arguments],
-        cwd=desk,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -79,6 +80,13 @@ def test_a_command_of_the_pages_runs(desk: Path, command: str, statuses: set[int
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "statuses", "shown"), consoles(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_command_of_the_pages_runs(desk: Path, command: str, statuses: set[int], shown: list[str]) -> None:
+    done = run(command, desk)
     assert done.returncode in statuses, done.stderr
     assert "Traceback" not in done.stderr
     told = iter([line.strip() for line in done.stdout.splitlines()])
