@@ -27,6 +27,8 @@ class Crowd(NamedTuple):
     """Clients turned away, in order."""
     passed_by: tuple[Session, ...]
     """Sessions of clients never turned away, welcomed between the first and the last refusal."""
+    is_back: bool
+    """Somebody was welcomed after the first refusal: a service that stops turns everybody away from then on."""
 
 
 def crowd(dispute: Dispute) -> Crowd:
@@ -54,6 +56,7 @@ def crowd(dispute: Dispute) -> Crowd:
         clients=len(dispute.scene.hosts(dispute.server)),
         refused=refused,
         passed_by=passed,
+        is_back=any(s.greeting_at is not None and s.greeting_at.ts > dispute.first for s in welcome),
     )
 
 

@@ -49,6 +49,12 @@ class Question:
         """For those turned away before login: who else was there."""
         return crowd(self.dispute)
 
+    @property
+    def at_door(self) -> bool:
+        """Turned away before anybody could say who he is: by words instead of a greeting, or by a bare close."""
+        silent = self.dispute.kind == "silence" and self.waiting.at_greeting and not self.waiting.hung
+        return self.dispute.kind == "greeting" or silent
+
     @cached_property
     def waiting(self) -> Waiting:
         """For those left without an answer: the queue they stood in."""

@@ -358,8 +358,8 @@ def mailbox_disputes(scene: Scene) -> list[Dispute]:
         account = account_of(s, scene.names)
         for c in s.complaints:
             line = line_of(c.status, c.code, c.text)
-            signature = match("mailbox" if c.after_login or s.opened_before else "login", line, s.product, s.protocol)
-            if signature.means and signature.phase != "login":
+            signature = match("mailbox" if c.after_login or s.opened_before else "any", line, s.product, s.protocol)
+            if signature.means:
                 said[s.server, account, signature.id].append(Refusal(c.at, s, None, line, signature, scene.recorded(s)))
     return [Dispute("mailbox", scene, server, account, _by_time(rs)) for (server, account, _), rs in said.items()]
 

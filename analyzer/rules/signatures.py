@@ -57,6 +57,17 @@ class Signature(NamedTuple):
     explicit: bool
     """The words alone decide."""
     source: str
+    general: bool = False
+    """Wording that a more special phrase may contain."""
+
+    def hears(self, line: str) -> bool:
+        """Tell whether a reply says this; a count that is told must be above the limit told with it."""
+        found = self.search(line)
+        if found is None:
+            return False
+        said = found.groupdict()
+        count, limit = said.get("count"), said.get("limit")
+        return not (count and limit) or _number(count) > _number(limit)
 
     def search(self, line: str) -> re.Match[str] | None:
         """Look for the phrase in a reply line."""
@@ -111,9 +122,16 @@ def _signature(entry: dict[str, Any], path: str) -> Signature:
         raise RuleError(
             f"signature {name}: unknown protocol {sorted(spoken)}", path=path, hint=f"of {sorted(PROTOCOLS)}"
         )
-    explicit = bool(entry["explicit"])
     return Signature(
-        name, entry["phase"], spoken, entry["pattern"], entry.get("product"), means, explicit, entry["source"]
+        name,
+        entry["phase"],
+        spoken,
+        entry["pattern"],
+        entry.get("product"),
+        means,
+        explicit=bool(entry["explicit"]),
+        source=entry["source"],
+        general=bool(entry.get("general", False)),
     )
 
 
@@ -147,7 +165,7 @@ def match(phase: str, line: str, product: str | None, protocol: str | None = "im
             continue
         if signature.product and product and signature.product != product:
             continue
-        if signature.search(line):
+        if signature.hears(line):
             return signature
     return UNKNOWN
 
@@ -160,6 +178,7 @@ Reply = tuple[str, str | None, str | None]
 def heard(phase: str, reply: Reply, product: str | None, protocol: str | None) -> tuple[str, Signature]:
     """Return a reply as the patterns expect it, and its signature: a server says the same words thousands of times."""
     status, code, text = reply
+    text = text and text.removeprefix(f"{status} ")  # a login tells BAD from NO in its text, too
     line = line_of(status or "NO", code, text, untagged=status == "BYE")
     return line, match(phase, line, product, protocol)
 
@@ -169,3 +188,11 @@ def limit_in(line: str, signature: Signature) -> int | None:
     found = signature.search(line)
     text = found.groupdict().get("limit") if found else None
     return int(text) if text and len(text) < 8 else None
+
+
+def _number(digits: str) -> int:
+    return int(digits[:MOST_DIGITS])
+
+
+MOST_DIGITS = 18
+"""Digits of a number that are read; longer ones are nonsense."""

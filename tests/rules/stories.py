@@ -165,7 +165,10 @@ def _locked_after(*, again: bool) -> Story:
 
 
 def _full_at_greeting() -> Story:
-    return _queue(10, [A, B, D])
+    """All places are taken, until one leaves and the next is welcome."""
+    story = list(_queue(10, [A, B, D]))
+    story[0] = ok(1, 1.0, client=A, lasts_s=99.0)
+    return (*story, ok(90, 101.0, client=B, lasts_s=None))
 
 
 FAILED = "AUTHENTICATE failed."

@@ -285,6 +285,11 @@ WORDS = {
     ("NO", "ALERT", "Too many simultaneous connections. (Failure)"): LIMIT,
     ("NO", "LIMIT", "Too many open connections (3 of 50 from host [192.0.2.1], 21 of 20 for user)"): LIMIT,
     ("NO", "LIMIT", "Too many open connections (11 of 10 from host [192.0.2.1])"): "per_ip_connection_limit",
+    (
+        "NO",
+        None,
+        "Too many open connections (51 of 50 from host [192.0.2.1], 3 of 20 for user)",
+    ): "per_ip_connection_limit",
     ("NO", None, "Your mailbox is locked"): LOCKED,
     ("NO", "EXPIRED", "Renew your password"): WRONG,
     ("NO", "PRIVACYREQUIRED", "Plaintext authentication disallowed"): "tls_required",
@@ -373,3 +378,52 @@ def _one_goes_home(back_s: float, tries: int = 25, **leaving: object) -> Story:
 def test_one_release_counts_when_it_was_soon_and_anothers_own_will(story: Story, verdict: Verdict) -> None:
     (found,) = [f for f in findings(story) if f.cause != UNKNOWN]
     assert (found.cause, found.verdict) == (LIMIT, verdict)
+
+
+# -- turned away at the door --------------------------------------------------------------------------------------------
+
+
+def _cut_off(n: int, at_s: float, client: str) -> Session:
+    """Accepted by TCP and closed by the server at once, without a word."""
+    mute = {"greeting": None, "greeting_status": None, "greeting_at": None, "server_bytes": 0}
+    return silent(n, at_s, client=client, lasts_s=0.01, closed_by="server", fin_by="server", **mute)
+
+
+def _bye(n: int, at_s: float, client: str) -> Session:
+    return bye(n, at_s, "Go away", client=client)
+
+
+HOSTS = [f"192.0.2.{n}" for n in range(1, 9)]
+
+
+def _one_address(turned: Callable[[int, float, str], Session]) -> Story:
+    """One host holds four connections and is turned away at each fifth; others come and go."""
+    mine = [ok(n, n * 2.0, client=A, lasts_s=None) for n in range(1, 5)]
+    refused = [turned(10 + n, 20.0 + 10 * n, A) for n in range(5)]
+    others = [ok(30 + n, 22.0 + 5 * n, client=D, lasts_s=3.0) for n in range(9)]
+    return (*mine, *refused, *others)
+
+
+def _stopping(turned: Callable[[int, float, str], Session]) -> Story:
+    """A service about to stop serves those who are in and turns away all others."""
+    inside = [ok(n, n * 2.0, client=host, lasts_s=None) for n, host in enumerate(HOSTS, 1)]
+    return (*inside, *(turned(20 + n, 30.0 + 3 * n, f"192.0.2.{50 + n % 4}") for n in range(12)))
+
+
+@pytest.mark.parametrize("turned", [_cut_off, _bye])
+def test_one_address_at_its_limit(turned: Callable[[int, float, str], Session]) -> None:
+    found = only(_one_address(turned))
+    assert (found.cause, found.verdict) == ("per_ip_connection_limit", CONFIRMED)
+
+
+@pytest.mark.parametrize("turned", [_cut_off, _bye])
+def test_a_service_that_stops_is_no_limit(turned: Callable[[int, float, str], Session]) -> None:
+    assert not [f for f in findings(_stopping(turned)) if f.verdict in CLAIMS]
+
+
+def test_a_full_server_takes_the_next_when_somebody_has_gone() -> None:
+    inside = [ok(n, n * 2.0, client=host, lasts_s=60.0) for n, host in enumerate(HOSTS, 1)]
+    refused = [_bye(20 + n, 30.0 + 3 * n, f"192.0.2.{50 + n % 4}") for n in range(9)]
+    again = [ok(40 + n, 90.0 + n, client=f"192.0.2.{50 + n}", lasts_s=None) for n in range(4)]
+    found = only((*inside, *refused, *again))
+    assert (found.cause, found.verdict) == ("server_connection_limit", CONFIRMED)

@@ -1,14 +1,14 @@
 """Connection limit at connect: turned away before anybody has said who he is.
 
 Looks for
-    BYE instead of a greeting, with words of a limit or only while a certain number of connections is open.
+    BYE or a bare close instead of a greeting, with words of a limit or only while a certain number of connections is open.
 Why
     A limit that strikes before the login counts addresses or all connections, never accounts. Seen from one PC, per
     address and whole server cannot be told apart.
 What would refute it
     Connections turned away although fewer were open than when others were welcomed.
 Evidence
-    words, before login, plateau; and against: below.
+    words, before login, plateau (proof only when somebody was welcomed again); and against: below.
 Sources
     RFC 9051, section 7.1.5; Microsoft: Set-ImapSettings MaxConnections and MaxConnectionFromSingleIP.
 """
@@ -29,7 +29,7 @@ def check(question: Question) -> Iterator[Evidence]:
     dispute = question.dispute
     if dispute.protocol == "smtp":
         return
-    if dispute.signature.explicit and dispute.signature.cause != CAUSE:
+    if not question.at_door or (dispute.signature.explicit and dispute.signature.cause != CAUSE):
         return
     refs, shown = frames(dispute), frame_filter(dispute)
     yield Evidence(
@@ -45,7 +45,8 @@ def check(question: Question) -> Iterator[Evidence]:
     if clean:
         best = clean[0]
         text = f"turned away only with {best.least_refused} or more connections open, welcomed with {best.most_accepted} or fewer"
-        yield Evidence(text, refs, 10.0, decisive=best.counted >= 3, filter=shown, kind="plateau")
+        weight = 10.0 if stands.is_back else 4.0
+        yield Evidence(text, refs, weight, decisive=best.counted >= 3 and stands.is_back, filter=shown, kind="plateau")
     elif stands.total.below:
         text = f"{stands.total.below} of {stands.total.counted} came with no more connections open than a welcome had"
         yield Evidence(text, refs, -6.0, filter=shown, kind="below")
@@ -55,7 +56,7 @@ RULE = Rule(
     id="connection-limit-at-connect",
     title="connection limit before login",
     cause=CAUSE,
-    kinds=("greeting",),
+    kinds=("greeting", "silence"),
     remedies=("connection-limit-at-connect",),
     since="0.1",
     check=check,

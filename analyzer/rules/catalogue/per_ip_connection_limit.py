@@ -1,7 +1,8 @@
 """Per-address connection limit: the cap on connections from one client address.
 
 Looks for
-    One address turned away at a constant number of its own connections while other addresses are welcomed.
+    One address turned away, by words or by a bare close, at a constant number of its own connections while other addresses
+    are welcomed.
 Why
     Terminal servers and NAT put many people behind one address (Exchange MaxConnectionFromSingleIP, Courier MAXPERIP).
 What would refute it
@@ -28,7 +29,7 @@ def check(question: Question) -> Iterator[Evidence]:
     dispute = question.dispute
     if dispute.protocol == "smtp":
         return
-    if dispute.kind != "greeting" or dispute.signature.explicit:
+    if not question.at_door or dispute.signature.explicit:
         return
     stands = question.crowd
     clean = {
@@ -59,7 +60,7 @@ RULE = Rule(
     id="connections-per-address",
     title="connection limit per client address",
     cause=CAUSE,
-    kinds=("login", "greeting", "mailbox"),
+    kinds=("login", "greeting", "mailbox", "silence"),
     remedies=("per-ip-connection-limit",),
     since="0.1",
     check=check,
