@@ -53,7 +53,7 @@ def why_table(evidence: Iterable[Evidence]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        (e.text, e.weight_db, e.decisive, e.kind or None, _frames(e.frames), e.filter or None, e.source or None)
+        (e.text, e.weight_db, e.decisive, e.kind or None, frames_text(e.frames), e.filter or None, e.source or None)
         for e in evidence
     ]
     return pd.DataFrame(rows, columns=list(WHY_TYPES)).astype(WHY_TYPES)
@@ -84,7 +84,7 @@ def _found(result: Result, cause: str) -> Finding:
     raise AnalyzerError(f"no finding has the cause {clean(cause, 60)}", hint=f"{also}the findings are: {shown}")
 
 
-def _frames(refs: Iterable[FrameRef]) -> str | None:
+def frames_text(refs: Iterable[FrameRef]) -> str | None:
     """Write frame numbers, with the capture before them where there are several."""
     by_capture = {name: [ref.frame for ref in group] for name, group in groupby(sorted(refs), key=lambda ref: ref[0])}
     texts = {name: ", ".join(map(str, numbers)) for name, numbers in by_capture.items()}
