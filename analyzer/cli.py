@@ -521,7 +521,9 @@ def doctor() -> None:
     from analyzer.sessions.records import READS as LOGS
 
     _write(f"logs        {LOGS}\n")
-    _write("writes      .json .txt .csv .png .svg\n")
+    from analyzer.report import RENDERERS
+
+    _write(f"writes      {' '.join(RENDERERS)}\n")
 
 
 def _records() -> dict[str, type]:

@@ -4,8 +4,12 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
 
 from tests.secured import Pair, make_pair
+
+settings.register_profile("any machine", deadline=None)  # a busy one is no fault of the code
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
