@@ -28,7 +28,7 @@ class Crowd(NamedTuple):
     passed_by: tuple[Session, ...]
     """Sessions of clients never turned away, welcomed between the first and the last refusal."""
     is_back: bool
-    """Somebody was welcomed after the first refusal: a service that stops turns everybody away from then on."""
+    """Somebody was welcomed after the first refusal."""
 
 
 def crowd(dispute: Dispute) -> Crowd:

@@ -55,6 +55,16 @@ class Question:
         silent = self.dispute.kind == "silence" and self.waiting.at_greeting and not self.waiting.hung
         return self.dispute.kind == "greeting" or silent
 
+    @property
+    def is_limit(self) -> bool:
+        """It is a limit that turns away, if anything does: somebody was welcomed again, or the words lean that way.
+
+        A service that stops turns everybody away as well, and takes nobody back.
+        """
+        means = self.dispute.signature.means
+        leaning = max(means.get(cause, 0.0) for cause in LIMITS_AT_DOOR) - means.get("server_unavailable", 0.0)
+        return self.crowd.is_back or leaning >= LEANING_DB
+
     @cached_property
     def waiting(self) -> Waiting:
         """For those left without an answer: the queue they stood in."""
@@ -138,6 +148,9 @@ def words(question: Question, cause: str) -> Iterator[Evidence]:
     )
 
 
+LIMITS_AT_DOOR = ("connection_limit_at_connect", "server_connection_limit", "per_ip_connection_limit")
+LEANING_DB = 5.0
+"""How much more words must mean a limit than a service that fails."""
 EXPLICIT_DB = 30.0
 """Weight of a phrase that names the cause."""
 

@@ -8,7 +8,7 @@ Why
 What would refute it
     Connections turned away although fewer were open than when others were welcomed.
 Evidence
-    words, before login, plateau (proof only when somebody was welcomed again); and against: below.
+    words, before login, plateau (proof only when somebody was welcomed again, or the words lean to a limit); and against: below.
 Sources
     RFC 9051, section 7.1.5; Microsoft: Set-ImapSettings MaxConnections and MaxConnectionFromSingleIP.
 """
@@ -45,8 +45,10 @@ def check(question: Question) -> Iterator[Evidence]:
     if clean:
         best = clean[0]
         text = f"turned away only with {best.least_refused} or more connections open, welcomed with {best.most_accepted} or fewer"
-        weight = 10.0 if stands.is_back else 4.0
-        yield Evidence(text, refs, weight, decisive=best.counted >= 3 and stands.is_back, filter=shown, kind="plateau")
+        weight = 10.0 if question.is_limit else 4.0
+        yield Evidence(
+            text, refs, weight, decisive=best.counted >= 3 and question.is_limit, filter=shown, kind="plateau"
+        )
     elif stands.total.below:
         text = f"{stands.total.below} of {stands.total.counted} came with no more connections open than a welcome had"
         yield Evidence(text, refs, -6.0, filter=shown, kind="below")

@@ -64,11 +64,11 @@ def check(question: Question) -> Iterator[Evidence]:
             f"{len(stands.refused)} clients were turned away, only with {stands.total.least_refused} or more connections of "
             f"the server open; welcomed with {stands.total.most_accepted} or fewer"
         )
-        # A service that stops turns everybody away from then on: only somebody welcomed again tells a limit from it.
-        weight = 16.0 if stands.is_back else 4.0
-        yield Evidence(text, refs, weight, decisive=stands.is_back, filter=shown, kind="total-plateau")
+        # A service that stops turns everybody away from then on.
+        weight = 16.0 if question.is_limit else 4.0
+        yield Evidence(text, refs, weight, decisive=question.is_limit, filter=shown, kind="total-plateau")
         text = f"several addresses at once, each with another number of own connections ({_own(stands.by_client)})"
-        yield Evidence(text, refs, 10.0 if stands.is_back else 4.0, filter=shown, kind="several-clients")
+        yield Evidence(text, refs, 10.0 if question.is_limit else 4.0, filter=shown, kind="several-clients")
 
 
 def _silence(question: Question) -> Iterator[Evidence]:
