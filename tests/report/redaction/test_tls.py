@@ -18,6 +18,7 @@ from tests.secured import NAME, Pair, Tunnel, make_pair
 from tests.wire import Wire
 
 C, S = Side.CLIENT, Side.SERVER
+NAMES = Pseudonyms("x")
 SAID = [
     (S, b"* OK ready\r\n"), (C, b"A1 LOGIN joe Pl4nted-Secret\r\n"), (S, b"A1 NO LOGIN failed.\r\n"), (C, b"A2 LOGOUT\r\n"),
     (S, b"* BYE bye\r\nA2 OK done\r\n"),
@@ -89,7 +90,7 @@ def test_octets_inside_are_zeros(tmp_path: Path, pair: Pair) -> None:
 @given(some.binary(max_size=300), some.lists(some.integers(1, 40), max_size=12))
 def test_any_octets_are_survived_and_only_what_was_there_is_shown(octets: bytes, cuts: list[int]) -> None:
     shown: dict[int, bytes] = {}
-    records, place = Records(Pseudonyms("x"), shown.__setitem__), 0
+    records, place = Records(NAMES, shown.__setitem__), 0
     for cut in [*cuts, len(octets)]:
         piece = octets[place : place + cut]
         assert records.feed(place, piece) >= 0
@@ -99,4 +100,4 @@ def test_any_octets_are_survived_and_only_what_was_there_is_shown(octets: bytes,
 
 @given(some.integers(0, 30), some.binary(max_size=200))
 def test_a_message_keeps_its_length(kind: int, body: bytes) -> None:
-    assert len(message(kind, body, Pseudonyms("x"))) == len(body)
+    assert len(message(kind, body, NAMES)) == len(body)
