@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import glob
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
-from analyzer.capture import MAIL_PORTS, SNIFF_BYTES, Capture, captures, file_of, is_chaff
-from analyzer.capture.content import is_text
-from analyzer.capture.formats import EVENT_LOG_MAGIC
-from analyzer.errors import AnalyzerError, CaptureError, PasswordNeeded, UnknownFormat
+from analyzer.capture import MAIL_PORTS, captures, file_of
+from analyzer.errors import AnalyzerError, CaptureError
+from analyzer.inputs import (
+    Watch,
+    expand,
+    is_server_log,
+    joined_series,
+    keys_of,
+    opened,
+    read_file,
+    server_log,
+    sessions_in,
+    unreadable,
+)
 from analyzer.protocols import Event
+from analyzer.report.layout import percent
 from analyzer.report.result import Result
 from analyzer.rules import Finding, FrameRef, Known, Scene, judge, warn
 from analyzer.sessions.accounts import accounts
 from analyzer.sessions.concurrency import open_sessions
-from analyzer.sessions.converse import Conversation
-from analyzer.sessions.coverage import CaptureSeen, capture_seen, unread
+from analyzer.sessions.coverage import CaptureSeen
 from analyzer.sessions.merge import Merged, merge
 from analyzer.sessions.session import Login, Session
-from analyzer.streams import Connection, connections
 from analyzer.text import clean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analyzer.capture.instead import Instead
     from analyzer.report.charts import Chart
     from analyzer.report.delays import Delays
     from analyzer.report.dialogue import Dialogue, DialogueLine
@@ -67,113 +73,6 @@ def known_from(words: Iterable[str]) -> Known:
     return Known(verified, others, limit)
 
 
-def expand(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the files named, in name order (2 before 10) where a pattern or a folder stands for them.
-
-    A pattern is one that no file is called; a folder's hidden files, notes and pictures are left out.
-    """
-    found: list[Path] = []
-    for path in paths:
-        text = str(path)
-        if glob.has_magic(text) and not Path(text).exists():
-            found += sorted(map(Path, glob.glob(text, recursive=True)), key=_in_name_order) or [Path(text)]  # noqa: PTH207
-        elif Path(text).is_dir():
-            found += sorted(_likely(Path(text)), key=_in_name_order) or [Path(text)]
-        else:
-            found.append(Path(text))
-    return found
-
-
-def _likely(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder that are not plainly something else than captures."""
-    for path in folder.iterdir():
-        if path.is_file():
-            with path.open("rb") as file:
-                if not is_chaff(path.name, file.read(SNIFF_BYTES)):
-                    yield path
-
-
-def _in_name_order(path: Path) -> list[tuple[int, str]]:
-    """Return what sorts names as people do, with numbers by size."""
-    return [(int(digits or 0), text) for text, digits in _NUMBERED.findall(str(path))]
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    import hashlib
-
-    with file_of(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_file(
-    path: Path, ports: frozenset[int], engine: str, keys: bytes, followed: set[bytes], *, hashed: bool
-) -> Iterator[tuple[CaptureSeen, list[Session]]]:
-    """Read every capture of a file: itself, or the members of an archive."""
-    digest: str | None = None
-    for capture in captures(path, ports=ports, engine=engine, followed=followed, hashed=hashed):
-        if isinstance(capture, CaptureError):
-            yield _unreadable(path, capture), []
-        else:
-            sessions = _sessions(capture, ports, None, path, keys)
-            found = None if sessions else _instead(path)
-            if hashed and capture.facts.sha256 is None:
-                digest = digest or sha256(path)
-            yield capture_seen(capture.name, capture.facts.sha256 or digest, capture.facts, sessions, found), sessions
-
-
-def _instead(path: Path) -> Instead | None:
-    from analyzer.capture.instead import instead
-
-    return instead(file_of(path))
-
-
-def _sessions(
-    capture: Capture, ports: frozenset[int], tap: dict[str, list[Event]] | None, path: Path, keys: bytes
-) -> list[Session]:
-    sessions: list[Session] = []
-    sealed: list[Conversation] = []
-
-    def wait(conversation: Conversation) -> bool:
-        secret = bool(keys or capture.facts.secrets)
-        if secret:
-            sealed.append(conversation)
-        return secret
-
-    def listen(connection: Connection) -> Conversation:
-        events = None if tap is None else tap.get(connection.uid)
-        return Conversation(capture.name, connection, sessions.append, events, wait)
-
-    for _ in connections(capture.windows(), listen, ports=ports):
-        pass
-    if sealed:
-        from analyzer.sessions.unseal import unseal
-
-        unseal(capture, path, sealed, keys)
-    elif keys:
-        capture.facts.warnings.append("the key log was not needed: no TLS session is in the capture")
-    sessions.sort(key=lambda s: (s.first_frame, s.uid))
-    return sessions
-
-
-def _unreadable(path: Path, error: CaptureError) -> CaptureSeen:
-    before, _, member = str(error.path).partition(str(path))
-    inside = member * (not before)
-    name = clean((path.name or str(path)) + inside)  # with the member, if it was one
-    try:
-        empty = path.stat().st_size == 0
-        digest = error.sha256 if inside else sha256(path)
-    except OSError:
-        return unread(name, "error", str(error), hint=error.hint)
-    return unread(name, "empty" if empty else _state(error), str(error), digest, error.hint)
-
-
-def _state(error: CaptureError) -> str:
-    if isinstance(error, PasswordNeeded):
-        return "password_needed"
-    return "not_a_capture" if isinstance(error, UnknownFormat) else "error"
-
-
 class Findings(Sequence[Finding]):
     """The findings, best first; prints well as text and in a notebook."""
 
@@ -187,7 +86,9 @@ class Findings(Sequence[Finding]):
         return len(self._items)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{f.verdict:<10} {f.confidence:4.0%}  {f.title}" for f in self._items) or "nothing found"
+        return (
+            "\n".join(f"{f.verdict:<10} {percent(f.confidence):>4}  {f.title}" for f in self._items) or "nothing found"
+        )
 
     @property
     def table(self) -> pd.DataFrame:
@@ -342,7 +243,7 @@ class Analysis:
             for found in captures(path, ports=self._ports, engine=self._engine):
                 if not isinstance(found, CaptureError) and found.name in names:
                     tap: dict[str, list[Event]] = {session: []}
-                    _sessions(found, self._ports, tap, path, _keys(self._keylogs))
+                    sessions_in(found, self._ports, tap, path, keys_of(self._keylogs))
                     return lines(tap[session])
         uids = ", ".join(s.uid for s in self.result.sessions[:8])
         raise AnalyzerError(f"no session {clean(session, 40)} here", hint=f"the sessions are {uids or 'none'} ...")
@@ -353,9 +254,9 @@ class Analysis:
         from analyzer.sessions.series import run_of
 
         files = {clean(file_of(path).name): path for path in self._paths}
-        parts = _opened([(files[name.split("!/")[0]], name) for name in names], self._ports, self._engine)
+        parts = opened([(files[name.split("!/")[0]], name) for name in names], self._ports, self._engine)
         tap: dict[str, list[Event]] = {session: []}
-        _sessions(Series(names[0], parts), self._ports, tap, self._paths[0], b"")
+        sessions_in(Series(names[0], parts), self._ports, tap, self._paths[0], b"")
         run = run_of(names, {x.name: x.packets for x in self.result.captures})
         return placed(lines(tap[session]), run.place)
 
@@ -451,28 +352,6 @@ def _known_and_ports(known: Iterable[str], ports: Iterable[int]) -> tuple[Known,
     return known_from(known), MAIL_PORTS | frozenset(ports)
 
 
-def _is_log(path: Path) -> bool:
-    """Tell whether a file is a server's log, by its content; only what looks like one costs more than a glance."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            start = file.read(SNIFF_BYTES)
-    except (OSError, ValueError):
-        return False
-    if not start.startswith(EVENT_LOG_MAGIC) and not (start and is_text(start)):
-        return False
-    from analyzer.sessions.records import is_log
-
-    return is_log(path)
-
-
-def _read_log(path: Path) -> Log:
-    from analyzer.sessions.records import read_log
-
-    return read_log(path)
-
-
 def read(
     *paths: str | Path,
     known: Iterable[str] = (),
@@ -482,6 +361,7 @@ def read(
     hashed: bool = True,
     keylogs: Iterable[str | Path] = (),
     logs: Iterable[str | Path] = (),
+    watch: Watch | None = None,
 ) -> Analysis:
     """Read captures and judge what they say about mail logins.
 
@@ -495,6 +375,7 @@ def read(
         keylogs: TLS key logs, as SSLKEYLOGFILE makes programs write; what they open is read through tshark and judged as
             clear text. Keys that lie in a pcapng itself are used without being asked for.
         logs: further files or patterns that are a server's logs, whatever they look like.
+        watch: called now and then while a large capture is read, with its name, the octets read and those in all.
 
     Raises:
         CaptureError: when a file cannot be read at all (``strict``), or none was named; when a key log holds no keys.
@@ -506,8 +387,8 @@ def read(
     if not given and not told:
         raise AnalyzerError("no capture was named", hint="give one or more capture files")
     keylogs = tuple(keylogs)
-    keys = _keys(keylogs)
-    told += [path for path in given if _is_log(path)]
+    keys = keys_of(keylogs)
+    told += [path for path in given if is_server_log(path)]
     files = [path for path in given if path not in told]
     all_seen: list[CaptureSeen] = []
     sessions: list[Session] = []
@@ -516,72 +397,29 @@ def read(
     followed: set[bytes] = set()
     for path in told:
         try:
-            records.append(_read_log(path))
+            records.append(server_log(path))
         except CaptureError as error:
             if strict:
                 raise
-            all_seen.append(_unreadable(path, error))
+            all_seen.append(unreadable(path, error))
     for path in files:
         try:
-            for seen, found in _read_file(path, watched, engine, keys, followed, hashed=hashed):
+            for seen, found in read_file(path, watched, engine, keys, followed, hashed=hashed, watch=watch):
                 all_seen.append(seen)
                 sources[seen.name] = path
                 sessions += found
         except CaptureError as error:
             if strict:
                 raise
-            all_seen.append(_unreadable(path, error))
+            all_seen.append(unreadable(path, error))
     if len(all_seen) < 2 or not sessions or any(s.decrypted for s in sessions):
         return Analysis(_result(all_seen, sessions, said, records), files, watched, engine, keylogs)
-    joined = list(_joined(all_seen, sessions, sources, watched, engine))
+    joined = list(joined_series(all_seen, sessions, sources, watched, engine))
     instead = {name: x for x in joined for name in x.run.names}
     sessions = [*(s for s in sessions if s.capture not in instead), *(s for x in joined for s in x.sessions)]
     parts = {seen.name: seen for x in joined for seen in x.seen}
     all_seen = [parts.get(seen.name, seen) for seen in all_seen]
     return Analysis(_result(all_seen, sessions, said, records, joined), files, watched, engine, keylogs)
-
-
-def _keys(keylogs: Iterable[str | Path]) -> bytes:
-    """Return the lines of key logs, when there are any; what will use them must be installed."""
-    paths = [Path(x) for x in keylogs]
-    if not paths:
-        return b""
-    from analyzer.capture.decrypted import keys_in, tshark_for
-
-    keys = b"".join(keys_in(path) for path in paths)
-    tshark_for(paths[0])
-    return keys
-
-
-def _joined(
-    seen: Sequence[CaptureSeen],
-    sessions: Sequence[Session],
-    sources: Mapping[str, Path],
-    ports: frozenset[int],
-    engine: str,
-) -> Iterator[Joined]:
-    """Read captures that continue one another again, each series as one."""
-    from analyzer.sessions.series import runs
-
-    order = [x.name for x in seen]
-    for run in runs(seen, sessions):
-        from analyzer.sessions.rejoin import join
-
-        if all(sources[a] != sources[b] or order.index(a) < order.index(b) for a, b in pairwise(run.names)):
-            parts = _opened([(sources[name], name) for name in run.names], ports, engine)
-            joined = join(run, parts, lambda capture: _sessions(capture, ports, None, Path(capture.name), b""), seen)
-            if joined.adds_up(s for s in sessions if s.capture in run.names):
-                yield joined
-
-
-def _opened(parts: Iterable[tuple[Path, str]], ports: frozenset[int], engine: str) -> Iterator[Capture]:
-    """Open captures one after the other; those of one archive stand in its order."""
-    followed: set[bytes] = set()
-    for path, group in groupby(parts, key=lambda part: part[0]):
-        names = {name for _, name in group}
-        for capture in captures(path, ports=ports, engine=engine, followed=followed):
-            if not isinstance(capture, CaptureError) and capture.name in names:
-                yield capture
 
 
 def _result(

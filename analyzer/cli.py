@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from analyzer import __version__
-from analyzer.start import write
+from analyzer.start import progress, write
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
@@ -551,16 +551,18 @@ def _read(
 ) -> Analysis:
     from analyzer.analysis import read
 
-    return read(
-        *(_standard_input() if str(x) == "-" else x for x in captures),
-        known=known or (),
-        ports=ports or (),
-        engine=engine.value,
-        strict=False,
-        hashed=hashed,
-        keylogs=keylogs or (),
-        logs=logs or (),
-    )
+    with progress() as watch:
+        return read(
+            *(_standard_input() if str(x) == "-" else x for x in captures),
+            known=known or (),
+            ports=ports or (),
+            engine=engine.value,
+            strict=False,
+            hashed=hashed,
+            keylogs=keylogs or (),
+            logs=logs or (),
+            watch=watch,
+        )
 
 
 def _speaker(language: Tongue) -> Callable[[str], str]:
@@ -575,7 +577,7 @@ def _redacted(captures: Sequence[Path], ports: Sequence[int] | None, case: str |
     import shutil
     import tempfile
 
-    from analyzer.analysis import expand
+    from analyzer.inputs import expand
     from analyzer.report.redaction import redact_all
 
     folder = Path(tempfile.mkdtemp(prefix="mailscope-"))

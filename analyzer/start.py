@@ -9,14 +9,17 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from analyzer.inputs import Watch
     from analyzer.report.result import Result
 
+NAME_SHOWN = 50
+"""Characters of a file's name shown while it is read."""
 YOUNG_OBJECTS = 100_000
 """Objects made between two looks of the garbage collector: a run makes records that all stay, and few cycles."""
 
@@ -66,13 +69,37 @@ def _answered(asked: Asked) -> int | None:
     with suppress(Exception):
         from analyzer.analysis import read
 
-        result = read(*asked.captures, strict=False, hashed=asked.style == "json").result
+        with progress() as watch:
+            result = read(*asked.captures, strict=False, hashed=asked.style == "json", watch=watch).result
         if not any(seen.unread for seen in result.captures):
             screen = _screen(result, asked.style)
             write(screen)
             return 0 if asked.exit_zero else result.exit_status
     gc.enable()
     return None
+
+
+@contextmanager
+def progress() -> Iterator[Watch | None]:
+    """Show how far reading a large capture is, on standard error and only on a terminal; wipe that out at the end."""
+    shown = ""
+
+    def tell(name: str, read: int, total: int) -> None:
+        nonlocal shown
+        text = f"reading {name[:NAME_SHOWN]}  {100 * read // total} %"
+        if text != shown:
+            shown = text
+            sys.stderr.write(f"\r{text}\x1b[K")
+            sys.stderr.flush()
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield tell
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
 
 
 def _screen(result: Result, style: str) -> bytes:

@@ -12,6 +12,7 @@ FLOORS = {
     "rules": 4, "remedies": 4,
     "report": 5,
     "analysis": 6,
+    "inputs": 6,  # what was given, to sessions and records
     "comparison": 6,  # two analyses beside each other
     "probe": 6,  # beside analysis: the only file that opens connections
     "triage": 7,

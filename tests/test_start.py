@@ -1,4 +1,6 @@
+import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from analyzer import cli, start
+from analyzer.analysis import read
+from analyzer.capture import walk
 
 SAMPLES = sorted((Path(__file__).parents[1] / "sample_pcaps").glob("*.pcap*"))[:3]
 
@@ -81,3 +85,23 @@ def test_reading_a_small_capture_loads_neither_options_nor_numpy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_told_on_a_terminal_and_wiped_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large capture tells where it is; a small one nothing, and what is no terminal nothing either."""
+    monkeypatch.setattr(walk, "_RELEASE_BYTES", 4096)
+    monkeypatch.setattr(sys, "stderr", terminal := _Terminal())
+    with start.progress() as watch:
+        read(SAMPLES[0], watch=watch)
+        shown = terminal.getvalue()
+    assert shown.startswith(f"\rreading {SAMPLES[0].name}  ")
+    assert [int(x) for x in re.findall(r"(\d+) %", shown)] == sorted(int(x) for x in re.findall(r"(\d+) %", shown))
+    assert terminal.getvalue().endswith("\r\x1b[K")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with start.progress() as watch:
+        assert watch is None

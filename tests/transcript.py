@@ -33,7 +33,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from analyzer.at import Side
+from analyzer.at import At, Side
+from analyzer.protocols import Event, Parser
 
 FOLDER = Path(__file__).parent / "transcripts"
 PLANTED = "Pl4nted-Secret"
@@ -236,3 +237,21 @@ _FILLERS: dict[str, Callable[[str], bytes]] = {
     "mail": lambda text: _literal("", mail_octets(int(text))),
     "hex": bytes.fromhex,
 }
+
+
+Step = str | bytes | tuple[str, int]
+"""'C...' or 'S...' octets of a side, or ('C', n) octets of it lost."""
+
+
+def told(parser: Parser, *steps: Step, complete: bool = True, close: bool = True) -> list[Event]:
+    """Play steps to a parser, 10 ms apart, frames 1, 2, 3 ...; return what it tells."""
+    events: list[Event] = []
+    for number, step in enumerate(steps, start=1):
+        at = At(number, number * 10_000_000)
+        if isinstance(step, tuple):
+            events += parser.lost(Side.CLIENT if step[0] == "C" else Side.SERVER, step[1], at)
+        else:
+            octets = step.encode("latin-1") if isinstance(step, str) else step
+            events += parser.feed(Side.CLIENT if octets[:1] == b"C" else Side.SERVER, octets[1:], at)
+    end = At(len(steps) + 1, (len(steps) + 1) * 10_000_000)
+    return events + (list(parser.close(end, complete=complete)) if close else [])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from analyzer.capture.content import SNIFF_BYTES, Content, contents, is_text
@@ -118,6 +119,10 @@ class OwnCapture:
     def follow(self, connections: set[bytes]) -> None:
         """Take connections on other ports for mail, and add those found."""
         self._walk.selection.followed = connections
+
+    def watch(self, tell: Callable[[str, int, int], None]) -> None:
+        """Have somebody told, now and then, how many octets of a large capture are read, and of how many."""
+        self._walk.watch = partial(tell, self.name)
 
     def windows(self) -> Iterator[Packets]:
         """Yield the mail packets window by window; the facts are complete once the last one is out."""

@@ -7,7 +7,7 @@ operations as possible; everything else (tags, tunnels, IPv6, fragments, ICMP, o
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from struct import Struct, error
 from zlib import crc32
 
@@ -60,6 +60,8 @@ class Walk:
         self._data, self._released = data, 0
         self._fragments = Fragments()
         self._foreign: dict[int, Foreign] = {}
+        self.watch: Callable[[int, int], None] | None = None
+        """Told where reading is, and of how many octets, when pages are given back."""
 
     def windows(self, reader: Reader, damage: str | None = None) -> Iterator[Packets]:
         """Yield window after window, read in bulk where the container allows it and the file is large enough to pay."""
@@ -142,7 +144,9 @@ class Walk:
             facts.warnings.extend(foreign.warnings())
 
     def release(self, at: int) -> None:
-        """Give back the pages of a mapped file before ``at``, where the system can."""
+        """Give back the pages of a mapped file before ``at``, where the system can; tell who watches."""
+        if self.watch is not None:
+            self.watch(at, len(self._data))
         if isinstance(self._data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             at &= -mmap.PAGESIZE
             if at > self._released:

@@ -32,8 +32,6 @@ _COMMAND = re.compile(rb"([A-Za-z][A-Za-z0-9-]{2,15})(?: (.*))?\Z", re.DOTALL)
 _STATUS = re.compile(rb"(\+OK|-ERR)(?:[ \t]+(.*)|)\Z", re.DOTALL | re.IGNORECASE)
 # resp-code = "[" resp-level *("/" resp-level) "]" (RFC 2449 section 8)
 _CODE = re.compile(rb"\[([A-Za-z][A-Za-z0-9./-]{0,39})(?: [^\]]*)?\] ?(.*)", re.DOTALL)
-# mechanism [SP initial response] (RFC 5034 section 4)
-_MECHANISM = re.compile(rb"([A-Za-z][A-Za-z0-9_-]{0,19})(?: +(\S*))?")
 _VERB = "|".join(sorted(_VERBS)).encode()
 _CLIENT_LINES = grammar(re.compile(rb"(?:" + _VERB + rb")(?: |\Z)|TlRMTVNTUAA", re.IGNORECASE))
 _SERVER_LINES = grammar(re.compile(rb"(?:\+OK|-ERR)(?:[ \t]|\Z)|\+(?: |\Z)", re.IGNORECASE))
@@ -113,11 +111,11 @@ class Pop3:
         elif verb == "APOP":
             self._say_apop(line, args)
         elif verb == "AUTH" and args.strip():
-            self._say_auth(line, args.strip())
+            self._turns.authenticate(line, args.strip())
         elif verb in _VERBS:
             self._say(line, verb, args)
         else:
-            self._unknown(line)
+            self._turns.unknown(line)
 
     def _say(self, line: Line, verb: str, args: bytes) -> None:
         words = decoded(args[:1000], ARGS_LIMIT) if verb in _SHOWN else "***" if args else ""
@@ -158,27 +156,6 @@ class Pop3:
         if space and name:
             turns.identified(attempt, sasl.named(attempt.who, name, "digest"), line)
         turns.ask("APOP", line, attempt)
-
-    def _say_auth(self, line: Line, args: bytes) -> None:
-        turns = self._turns
-        found = _MECHANISM.match(args)
-        mechanism = found[1].upper().decode("ascii") if found else "?"
-        first = found[2] if found else None
-        turns.events.append(Command(line.at, "", "AUTH", f"{mechanism} ***" if first else mechanism))
-        attempt = turns.begin(line, mechanism)
-        turns.ask("AUTH", line, attempt)
-        turns.exchange = attempt
-        if first:
-            turns.message(attempt, line, first)
-
-    def _unknown(self, line: Line) -> None:
-        """Take a command nobody knows; its words may be anything, a password too, and stay here."""
-        turns = self._turns
-        if turns.known and not line.cut:
-            turns.events.append(Command(line.at, "", "?", "***"))
-            turns.ask("?", line)
-        elif not turns.guess(line):
-            turns.malformed(line, Side.CLIENT, "no command")
 
     # lines of the server
 

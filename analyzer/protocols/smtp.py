@@ -30,8 +30,6 @@ _COMMAND = re.compile(rb"([A-Za-z][A-Za-z0-9-]{2,15})(?:[ \t]+(.*))?\Z", re.DOTA
 _REPLY = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?\Z", re.DOTALL)
 # class "." subject "." detail (RFC 3463 section 2); Exchange's class is not always that of the reply
 _ENHANCED = re.compile(rb"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|\Z)")
-# sasl-mech [SP initial-response] (RFC 4954 section 4)
-_MECHANISM = re.compile(rb"([A-Za-z][A-Za-z0-9_-]{0,19})(?: +(\S*))?")
 # BDAT chunk-size [SP "LAST"] (RFC 3030 section 2)
 _CHUNK = re.compile(rb"([0-9]{1,18})(?: |\Z)")
 _PROXY = re.compile(rb"PROXY (?:TCP[46]|UNKNOWN)\b")  # a load balancer's preamble (HAProxy, PROXY protocol version 1)
@@ -92,11 +90,11 @@ class Smtp:
             return
         args = (found[2] or b"").strip() if found else b""
         if verb in {"AUTH", "X-EXPS"} and args:
-            self._say_auth(line, args)
+            self._turns.authenticate(line, args)
         elif verb in _VERBS:
             self._say(line, verb, args)
         elif self._turns.known or not _PROXY.match(line.text):
-            self._unknown(line)
+            self._turns.unknown(line)
 
     def _say(self, line: Line, verb: str, args: bytes) -> None:
         turns = self._turns
@@ -114,27 +112,6 @@ class Smtp:
             turns.expect_tls()
         elif verb == "QUIT":
             turns.events.append(Closed(line.end, Side.CLIENT, ""))
-
-    def _say_auth(self, line: Line, args: bytes) -> None:
-        turns = self._turns
-        found = _MECHANISM.match(args)
-        mechanism = found[1].upper().decode("ascii") if found else "?"
-        first = found[2] if found else None
-        turns.events.append(Command(line.at, "", "AUTH", f"{mechanism} ***" if first else mechanism))
-        attempt = turns.begin(line, mechanism)
-        turns.ask("AUTH", line, attempt)
-        turns.exchange = attempt
-        if first:
-            turns.message(attempt, line, first)
-
-    def _unknown(self, line: Line) -> None:
-        """Take a command nobody knows; its words may be anything, a password too, and stay here."""
-        turns = self._turns
-        if turns.known and not line.cut:
-            turns.events.append(Command(line.at, "", "?", "***"))
-            turns.ask("?", line)
-        elif not turns.guess(line):
-            turns.malformed(line, Side.CLIENT, "no command")
 
     # lines of the server
 

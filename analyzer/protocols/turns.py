@@ -16,6 +16,7 @@ from analyzer.protocols.events import (
     AuthIdentity,
     AuthServer,
     AuthStarted,
+    Command,
     Event,
     Identity,
     Lost,
@@ -55,6 +56,10 @@ def shown(text: bytes, *, echo: bool = False) -> str:
     """Return a reply's words as text; ``echo`` hides what may be the client's own line given back."""
     text = text[:TEXT_OCTETS]
     return decoded(_ECHO.sub(b" ***", text) if echo else text)
+
+
+# sasl-mech = 1*20mech-char (RFC 4422 section 3.1), then an initial response
+_MECHANISM = re.compile(rb"([A-Za-z][A-Za-z0-9_-]{0,19})(?: +(\S*))?")
 
 
 class Half:
@@ -442,6 +447,26 @@ class Turns:
             self.events.append(AuthEnded(at, "", "unseen" if unseen else "abandoned", None, "", "", None))
         if attempt is self.exchange:
             self.exchange = None
+
+    def authenticate(self, line: Line, args: bytes) -> None:
+        """Take an AUTH command, with or without an initial response (RFC 4954, section 4; RFC 5034, section 4)."""
+        found = _MECHANISM.match(args)
+        mechanism = found[1].upper().decode("ascii") if found else "?"
+        first = found[2] if found else None
+        self.events.append(Command(line.at, "", "AUTH", f"{mechanism} ***" if first else mechanism))
+        attempt = self.begin(line, mechanism)
+        self.ask("AUTH", line, attempt)
+        self.exchange = attempt
+        if first:
+            self.message(attempt, line, first)
+
+    def unknown(self, line: Line) -> None:
+        """Take a command nobody knows; its words may be anything, a password too, and stay here."""
+        if self.known and not line.cut:
+            self.events.append(Command(line.at, "", "?", "***"))
+            self.ask("?", line)
+        elif not self.guess(line):
+            self.malformed(line, Side.CLIENT, "no command")
 
     def guess(self, line: Line) -> bool:
         """Take a client's line that is no command; return whether it is a SASL message of an exchange not seen."""

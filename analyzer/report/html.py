@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from analyzer.at import NS_PER_MS, NS_PER_S
 from analyzer.report.case import MOST_NAMES, MOST_ROWS, Case, case, in_words
 from analyzer.report.curves import end_of, limit_of, utc
+from analyzer.report.layout import percent, share
 from analyzer.report.model import document, version
 from analyzer.report.plot import plot
 from analyzer.report.result import Result
-from analyzer.report.terminal import MOST_SURE, words
+from analyzer.report.terminal import words
 from analyzer.rules.finding import CLAIMS
 
 if TYPE_CHECKING:
@@ -140,16 +141,6 @@ def duration(ns: int) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def share(confidence: float) -> int:
-    """Return a share in percent; no capture makes anything certain."""
-    return round(min(confidence, MOST_SURE) * 100)
-
-
-def percent(confidence: float) -> str:
-    """Write a share."""
-    return f"{share(confidence)} %"
 
 
 def thousands(number: int) -> str:

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 Line = tuple[tuple[str, str], ...]
 """Parts of one line: (text, style in rich's words)."""
 
+MOST_SURE = 0.99
+"""Highest share shown: no capture makes anything certain."""
+
 _WORD = re.compile(r" *[^ ]+")
 
 
@@ -55,3 +58,13 @@ def folded(text: str, room: int, first_room: int | None = None) -> Iterator[str]
 def plain(lines: Iterator[Line]) -> str:
     """Return lines as text without styles or trailing spaces."""
     return "\n".join("".join(text for text, _ in line).rstrip() for line in lines).rstrip() + "\n"
+
+
+def share(confidence: float) -> int:
+    """Return how sure something is in percent, as it is shown everywhere."""
+    return round(min(confidence, MOST_SURE) * 100)
+
+
+def percent(confidence: float) -> str:
+    """Write how sure something is: '87 %'."""
+    return f"{share(confidence)} %"

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from analyzer.remedies import Remedy
 from analyzer.report.case import MOST_NAMES, Case, Fact, Told, case, in_words
-from analyzer.report.html import clock, date, duration, percent, sentence
+from analyzer.report.html import clock, date, duration, sentence
+from analyzer.report.layout import percent
 from analyzer.report.model import version
 from analyzer.report.result import Result
 from analyzer.report.terminal import words

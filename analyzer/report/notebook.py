@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from analyzer.report.layout import percent
 from analyzer.report.result import Result
 from analyzer.report.tables import frames_text
 from analyzer.rules.finding import CLAIMS, Evidence, Finding
@@ -49,7 +50,7 @@ def _capture(seen: CaptureSeen) -> str:
 def _finding(f: Finding, result: Result) -> str:
     colour = _COLOURS.get(str(f.verdict), "#888")
     return (
-        f'<p><b style="color:{colour}">{escape(str(f.verdict).upper())}</b> ({f.confidence:.0%}) '
+        f'<p><b style="color:{colour}">{escape(str(f.verdict).upper())}</b> ({percent(f.confidence)}) '
         f"<b>{escape(f.title)}</b><br>{escape(f.summary)}</p><ul>{''.join(_proof(e) for e in f.evidence[:4])}</ul>"
         f"{_rivals(f)}{_listed('What would settle it:', f.missing)}"
         f"{_listed('What to do:' if f.verdict in CLAIMS else 'What would cure it, if so:', [x.title for x in result.remedies_of(f)[:CARD_REMEDIES]])}"
@@ -66,7 +67,7 @@ def _proof(e: Evidence) -> str:
 
 def _rivals(f: Finding) -> str:
     rivals = [x for x in f.candidates if x.cause != f.cause and x.confidence >= RIVAL]
-    return _listed("It might also be:", [f"{OTHER.get(x.cause, x.cause)} ({x.confidence:.0%})" for x in rivals])
+    return _listed("It might also be:", [f"{OTHER.get(x.cause, x.cause)} ({percent(x.confidence)})" for x in rivals])
 
 
 def _listed(head: str, items: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.at import NS_PER_S
 from analyzer.capture.content import STANDARD_INPUT
-from analyzer.report.layout import Line, columns, folded, plain
+from analyzer.report.layout import Line, columns, folded, percent, plain
 from analyzer.report.result import Result
 from analyzer.rules.finding import CLAIMS, Candidate, Finding, FrameRef, Verdict
 from analyzer.rules.narrate import NAMES
@@ -34,8 +34,6 @@ TABLE_WIDTH = 10_000
 """Tables are never folded: a terminal can be widened, a folded address cannot be read."""
 MANY_CAPTURES = 4
 """More captures than this are summed up in one line."""
-MOST_SURE = 0.99
-"""Highest share shown: no capture makes anything certain."""
 TOP_FINDINGS = 3
 TOP_REASONS = 3
 TOP_FRAMES = 8
@@ -106,7 +104,7 @@ def _nothing(result: Result, width: int, say: Say) -> Iterator[Line]:
 
 def _finding(finding: Finding, result: Result, width: int, say: Say) -> Iterator[Line]:
     colour = _COLOURS.get(finding.verdict.value, "bold")
-    sure = f"  {min(finding.confidence, MOST_SURE):.0%}".replace("%", " %") if finding.verdict in CLAIMS else ""
+    sure = f"  {percent(finding.confidence)}" if finding.verdict in CLAIMS else ""
     word = say(finding.verdict.value).upper()
     yield from _headed(((word, colour), (sure, "bold")), say(finding.title), "bold", width)
     last = ""
@@ -162,7 +160,7 @@ def _limits(finding: Finding) -> Iterator[tuple[str, str]]:
 
 
 def _rival(candidate: Candidate) -> str:
-    return f"{words(candidate.cause)} ({candidate.confidence:.0%})".replace("%)", " %)")
+    return f"{words(candidate.cause)} ({percent(candidate.confidence)})"
 
 
 def _where(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:

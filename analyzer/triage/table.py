@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from analyzer import __version__
+from analyzer.report.layout import percent
 from analyzer.triage.batch import Row, TriageResult
 from analyzer.triage.incidents import RANK, Incident
 
@@ -96,7 +97,7 @@ def _rank(row: Row) -> tuple[int, float, str]:
 def _cells(row: Row) -> tuple[str, str, str, str]:
     if row.faults:
         first = row.faults[0]
-        return first["verdict"].upper(), f"{first['confidence']:.0%}", row.path, first["title"]
+        return first["verdict"].upper(), percent(first["confidence"]), row.path, first["title"]
     word = row.state.replace("_", " ")
     return word.upper() if row.unread else word, "", row.path, row.reason or row.conclusion["title"]
 

@@ -23,24 +23,14 @@ from analyzer.protocols.events import (
 )
 from analyzer.protocols.imap import WAITING_LIMIT
 from analyzer.secret import Secret
-from tests.transcript import PLANTED, ntlm_authenticate
+from tests import transcript
+from tests.transcript import PLANTED, Step, ntlm_authenticate
 
 READY = "S* OK ready\r\n"
-Step = str | bytes | tuple[str, int]
 
 
 def told(*steps: Step, complete: bool = True, close: bool = True) -> list[Event]:
-    """Play 'C...' and 'S...' octets and ('C', n) losses, 10 ms apart, frames 1, 2, 3 ..."""
-    parser, events = Imap(), []
-    for number, step in enumerate(steps, start=1):
-        at = At(number, number * 10_000_000)
-        if isinstance(step, tuple):
-            events += parser.lost(Side.CLIENT if step[0] == "C" else Side.SERVER, step[1], at)
-        else:
-            octets = step.encode("latin-1") if isinstance(step, str) else step
-            events += parser.feed(Side.CLIENT if octets[:1] == b"C" else Side.SERVER, octets[1:], at)
-    end = At(len(steps) + 1, (len(steps) + 1) * 10_000_000)
-    return events + (list(parser.close(end, complete=complete)) if close else [])
+    return transcript.told(Imap(), *steps, complete=complete, close=close)
 
 
 def pick(events: list[Event], kind: type) -> list[Event]:

@@ -4,28 +4,19 @@ import time
 
 import pytest
 
-from analyzer.at import At, Side
+from analyzer.at import Side
 from analyzer.protocols import Event, Pop3
 from analyzer.protocols.events import AuthEnded, AuthIdentity, AuthStarted, Closed, Command, Greeting, Malformed, Reply
 from analyzer.protocols.turns import ATTEMPTS_LIMIT, WAITING_LIMIT
 from analyzer.secret import Secret
-from tests.transcript import PLANTED
+from tests import transcript
+from tests.transcript import PLANTED, Step
 
-Step = str | bytes | tuple[str, int]
 LOGIN = ("S+OK ready\r\n", "CUSER joe\r\n", "S+OK\r\n", f"CPASS {PLANTED}\r\n")
 
 
 def told(*steps: Step, complete: bool = True) -> list[Event]:
-    """Play 'C...' and 'S...' octets and ('C', n) losses, 10 ms apart, frames 1, 2, 3 ..."""
-    parser, events = Pop3(), []
-    for number, step in enumerate(steps, start=1):
-        at = At(number, number * 10_000_000)
-        if isinstance(step, tuple):
-            events += parser.lost(Side.CLIENT if step[0] == "C" else Side.SERVER, step[1], at)
-        else:
-            octets = step.encode("latin-1") if isinstance(step, str) else step
-            events += parser.feed(Side.CLIENT if octets[:1] == b"C" else Side.SERVER, octets[1:], at)
-    return events + list(parser.close(At(len(steps) + 1, 10**9), complete=complete))
+    return transcript.told(Pop3(), *steps, complete=complete)
 
 
 def outcomes(events: list[Event]) -> list[str]:

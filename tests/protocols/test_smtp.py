@@ -4,28 +4,20 @@ import time
 
 import pytest
 
-from analyzer.at import At, Side
+from analyzer.at import Side
 from analyzer.protocols import Event, Smtp
 from analyzer.protocols.events import AuthEnded, AuthStarted, Capability, Closed, Greeting, Malformed, Reply, TlsStarted
 from analyzer.protocols.turns import WAITING_LIMIT
+from tests import transcript
+from tests.transcript import Step
 
-Step = str | bytes | tuple[str, int]
 READY = ("S220 mail ESMTP\r\n", "CEHLO a\r\n", "S250 AUTH PLAIN\r\n")
 PLAIN = "CAUTH PLAIN AGpvZQB4\r\n"  # joe, x
 DATA = (*READY, "CDATA\r\n", "S354 go\r\n")
 
 
 def told(*steps: Step, complete: bool = True) -> list[Event]:
-    """Play 'C...' and 'S...' octets and ('C', n) losses, 10 ms apart, frames 1, 2, 3 ..."""
-    parser, events = Smtp(), []
-    for number, step in enumerate(steps, start=1):
-        at = At(number, number * 10_000_000)
-        if isinstance(step, tuple):
-            events += parser.lost(Side.CLIENT if step[0] == "C" else Side.SERVER, step[1], at)
-        else:
-            octets = step.encode("latin-1") if isinstance(step, str) else step
-            events += parser.feed(Side.CLIENT if octets[:1] == b"C" else Side.SERVER, octets[1:], at)
-    return events + list(parser.close(At(len(steps) + 1, 10**9), complete=complete))
+    return transcript.told(Smtp(), *steps, complete=complete)
 
 
 def outcomes(events: list[Event]) -> list[str]:

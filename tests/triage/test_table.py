@@ -37,7 +37,7 @@ def result() -> TriageResult:
 def test_the_table_ranks_by_severity_and_leaves_out_what_is_no_capture(result: TriageResult) -> None:
     lines = table.render(result, terminal=False).splitlines()
     assert [line.split()[0] for line in lines[:5]] == ["VERDICT", "CONFIRMED", "SUSPECTED", "TIMEOUT", "ok"]
-    assert lines[1].split(maxsplit=3)[1:] == ["90%", "sure.pcap", "throttling of u"]
+    assert lines[1].split(maxsplit=4)[1:] == ["90", "%", "sure.pcap", "throttling of u"]
     assert "notes.txt" not in "\n".join(lines)
     assert lines[5:] == [
         "",
