@@ -46,9 +46,9 @@ _V4 = Struct(">xxHHxxB3x4s4s").unpack_from  # total length, identification, time
 _PORTS = Struct(">HH").unpack_from
 BULK_BYTES = 48 << 20
 """Files from this size on are read in bulk; below it, loading NumPy costs more than it saves."""
-BULK_RECORDS = 65_536
+BULK_RECORDS = 80_000
 """The same for files of less octets and many small packets, by the size of the first ones."""
-_SAMPLE_RECORDS = 2048
+_SAMPLE_RECORDS = 1024
 """Records by which their number is guessed."""
 
 _RELEASE_BYTES = 64 << 20
