@@ -11,6 +11,8 @@ TITLES = {
     "tiny": "short connections",
     "vlan": "office traffic, tagged",
     "pcapng": "office traffic, pcapng",
+    "gz": "office traffic, packed with gzip (against gzip -dc | tcpdump)",
+    "big": "office traffic",
 }
 OURS, OTHERS, BASE = "#0b6e4f", "#9aa5b1", "#4a5568"
 
@@ -20,9 +22,17 @@ def draw(results: dict[str, Any], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 2.6 * len(results)), layout="constrained")
+    figure = Figure(
+        figsize=(11, 0.9 + sum(0.9 + 0.19 * len(result["tools"]) for result in results.values())), layout="constrained"
+    )
     FigureCanvasAgg(figure)
-    panels = figure.subplots(len(results), 1, sharex=True, squeeze=False)[:, 0]
+    panels = figure.subplots(
+        len(results),
+        1,
+        sharex=True,
+        squeeze=False,
+        height_ratios=[3 + len(result["tools"]) for result in results.values()],
+    )[:, 0]
     for panel, (kind, result) in zip(panels, results.items(), strict=True):
         _panel(panel, f"{TITLES[kind]}, {result['size_bytes'] / 1e6:.0f} MB", result["tools"])
     panels[-1].set_xlabel("processor time, as a multiple of tcpdump with a port filter (logarithmic; less is better)")
