@@ -28,6 +28,7 @@ OPTIONAL = {
     "evtx": "for Windows .evtx event logs",
     "lz4": "for .lz4 files",
     "openpyxl": "to write .xlsx",
+    "isal": "for .gz files, a third faster",
     "py7zr": "for .7z archives",
     "pyarrow": "to write .parquet",
     "zstandard": "for .zst files before Python 3.14",

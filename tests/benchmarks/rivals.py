@@ -76,7 +76,7 @@ JSON = Rival(
 )
 
 RIVALS: tuple[Rival, ...] = (
-    Rival("cat", lambda path: (("cat", str(path)),), ("cat",)),
+    Rival("cat", lambda path: (("zcat" if path.suffix == ".gz" else "cat", str(path)),), ("cat",)),
     TCPDUMP,
     US,
     JSON,
