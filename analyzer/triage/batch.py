@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from analyzer.report.result import EXIT_FAULT, EXIT_HEALTHY, EXIT_SUSPECTED, EXI
 from analyzer.rules.finding import CLAIMS, Verdict
 from analyzer.text import clean
 from analyzer.triage.incidents import Incident, incidents, is_fault
-from analyzer.triage.isolated import MEMORY_MB, TARGET, TIMEOUT_S, Answer, isolated, kill
+from analyzer.triage.isolated import MEMORY_MB, TARGET, TIMEOUT_S, Answer
+from analyzer.triage.pool import answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def triage(
     progress: Callable[[Row, int, int], None] | None = None,
     options: Mapping[str, Any] | None = None,
     target: str = TARGET,
-    started: Callable[[Path, int], None] | None = None,
+    scheduler: str | None = None,
 ) -> TriageResult:
     """Analyse files and whole folders, each capture in a process of its own.
 
@@ -108,37 +108,26 @@ def triage(
         progress: Called as rows are done, not in order, with the row, how many are done and how many there are.
         options: Keyword arguments of :func:`analyzer.read`.
         target: What to run inside the process; see :func:`analyzer.triage.isolated.isolated`.
-        started: Called with each capture and the id of its process, from the thread that waits for it.
+        scheduler: Address of a Dask scheduler, such as tcp://host:8786; its workers do it, and read the same paths.
     """
     inputs = [one for path in paths for one in found(Path(path))]
-    run = partial(isolated, timeout_s=timeout_s, memory_mb=memory_mb, options=options, target=target)
+    rows: dict[int, Row] = {}
 
-    running: dict[Input, int] = {}
-
-    def begun(one: Input, pid: int) -> None:
-        running[one] = pid
-        if started:
-            started(one.path, pid)
-
-    def answer(one: Input) -> Row:
-        told = one.problem or run(one.path, started=partial(begun, one))
-        running.pop(one, None)
-        return row(one, told)
-
-    pool = ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1)
-    try:
-        futures = [pool.submit(answer, one) for one in inputs]
+    def tell(place: int, told: Answer | str) -> None:
+        rows[place] = row(inputs[place], told)
         if progress:
-            _tell(futures, progress)
-        rows = tuple(future.result() for future in futures)
-    except BaseException:  # Ctrl-C above all: the workers do not hear it, and must not be waited for
-        pool.shutdown(wait=False, cancel_futures=True)
-        for pid in list(running.values()):
-            kill(pid)
-        raise
-    finally:
-        pool.shutdown()
-    return TriageResult(rows, incidents((entry.path, entry.findings) for entry in rows))
+            progress(rows[place], len(rows), len(inputs))
+
+    for place, one in enumerate(inputs):
+        if one.problem:
+            tell(place, one.problem)
+    limits: dict[str, Any] = {"timeout_s": timeout_s, "memory_mb": memory_mb, "options": options, "target": target}
+    captures = ((place, one.path) for place, one in enumerate(inputs) if not one.problem)
+    with closing(answers(captures, jobs=jobs, scheduler=scheduler, **limits)) as told:
+        for place, answer in told:
+            tell(place, answer)
+    ordered = tuple(rows[place] for place in range(len(inputs)))
+    return TriageResult(ordered, incidents((entry.path, entry.findings) for entry in ordered))
 
 
 def found(path: Path) -> Iterator[Input]:
@@ -189,10 +178,3 @@ def _sha256(path: Path) -> str | None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def _tell(futures: list[Future[Row]], progress: Callable[[Row, int, int], None]) -> None:
-    from concurrent.futures import as_completed
-
-    for done, future in enumerate(as_completed(futures), 1):
-        progress(future.result(), done, len(futures))
