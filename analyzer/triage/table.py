@@ -13,7 +13,7 @@ from typing import Any
 from analyzer import __version__
 from analyzer.errors import OutputError
 from analyzer.report.layout import percent
-from analyzer.report.terminal import NAMES
+from analyzer.rules.narrate import NAMES
 from analyzer.triage.baseline import STATES, Change
 from analyzer.triage.batch import TriageResult
 from analyzer.triage.incidents import Incident
