@@ -1,18 +1,15 @@
 """Many captures: every input has its row, in order, whatever happens to its neighbours."""
 
-import gzip
-import hashlib
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from analyzer.triage import batch
-from analyzer.triage.batch import Row, TriageResult, found, triage
+from analyzer.triage import gather
+from analyzer.triage.batch import Row, TriageResult, triage
+from analyzer.triage.gather import found
 from tests.triage import targets
-from tests.triage.processes import running, soon
 
 ROOT = Path(__file__).parents[2]
 TOLD = "tests.triage.targets:told"
@@ -50,47 +47,9 @@ def test_a_folder_that_cannot_be_listed_has_a_row(tmp_path: Path, monkeypatch: p
         onerror(PermissionError(13, "Permission denied", str(folder / "closed")))  # type: ignore[operator]
         return []
 
-    monkeypatch.setattr(batch.os, "walk", walk)
+    monkeypatch.setattr(gather.os, "walk", walk)
     (one,) = found(tmp_path)
     assert (one.shown, one.problem) == ("closed", "folder could not be listed: Permission denied")
-
-
-def test_poison_costs_its_own_row_only(tmp_path: Path) -> None:
-    """All the ways to end badly, each once among good ones."""
-    sample = (ROOT / "sample_pcaps" / "wrong_password_one_pc.pcap").read_bytes()
-    bad = {"segfault", "loop", "eater", "exception", "kill"} if os.name == "posix" else {"exception"}
-    for name in (*bad, *(f"good{number:02}" for number in range(40))):
-        (tmp_path / f"{name}.pcap").write_bytes(sample)
-    (tmp_path / "truncated.pcap").write_bytes(sample[:-5])
-    with gzip.open(tmp_path / "bomb.pcap.gz", "wb", 1) as bomb:
-        for _ in range(200):
-            bomb.write(bytes(1 << 20))
-    seen = []
-    result = triage(
-        [tmp_path],
-        jobs=2,
-        timeout_s=2,
-        memory_mb=300,
-        target="tests.triage.targets:poisoned",
-        progress=lambda row, done, total: seen.append((row.path, done, total)),
-    )
-    rows = {row.path: (row.state, row.reason) for row in result.rows}
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert list(rows) == names == sorted(path for path, _, _ in seen)
-    assert [(done, total) for _, done, total in seen] == [(n, len(names)) for n in range(1, len(names) + 1)]
-    good = {path: told for path, told in rows.items() if path.startswith("good")}
-    assert good == {f"good{number:02}.pcap": ("ok", None) for number in range(40)}
-    assert rows.pop("exception.pcap") == ("error", "KeyError: 'seq'")
-    assert rows["truncated.pcap"][0] == "partial"
-    assert rows["bomb.pcap.gz"][0] == "not_a_capture"
-    if os.name == "posix":
-        assert rows["segfault.pcap"] == ("error", "killed by signal 11")
-        assert rows["eater.pcap"] == ("error", "memory limit of 300 MiB reached")
-        assert rows["kill.pcap"] == ("error", "killed by signal 9")
-        assert rows["loop.pcap"][0] == "timeout"
-    sums = {row.sha256 for row in result.rows} - {None}
-    assert hashlib.sha256(sample).hexdigest() in sums
-    assert result.exit_status == 10
 
 
 def test_findings_and_incidents_come_through(tmp_path: Path) -> None:
@@ -100,27 +59,6 @@ def test_findings_and_incidents_come_through(tmp_path: Path) -> None:
     assert result.rows[0].findings == (targets.finding(),)
     assert [incident.captures for incident in result.incidents] == [("one.pcap",)]
     assert result.exit_status == 10
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-def test_an_interrupt_ends_what_runs(tmp_path: Path) -> None:
-    (tmp_path / "a.pcap").touch()
-    (tmp_path / "victim.pcap").touch()
-
-    def stop(row: Row, done: int, total: int) -> None:
-        assert soon(lambda: running("mark-interrupted"))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        triage(
-            [tmp_path],
-            jobs=2,
-            timeout_s=50,
-            target="tests.triage.targets:waits",
-            options={"mark": "mark-interrupted"},
-            progress=stop,
-        )
-    assert soon(lambda: not running("mark-interrupted"))
 
 
 def row(state: str = "ok", *verdicts: str, named: bool = True, severity: str = "fault") -> Row:
