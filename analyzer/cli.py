@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
 OPTIONAL = {
+    "distributed": "to triage on a Dask cluster",
     "evtx": "for Windows .evtx event logs",
     "fsspec": "to triage addresses such as https://",
     "lz4": "for .lz4 files",
@@ -406,6 +407,12 @@ def triage(
     memory_mb: Annotated[
         int, typer.Option("--memory", min=64, metavar="MIB", help="Limit of memory per capture.")
     ] = 2048,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, whose workers do it."
+        ),
+    ] = None,
     exit_zero: ExitZero = False,
 ) -> None:
     """Look through many captures, each in a process of its own, and group what is the same incident."""
@@ -430,6 +437,7 @@ def triage(
         timeout_s=timeout_s,
         memory_mb=memory_mb,
         progress=progress,
+        scheduler=scheduler,
     )
     for path in output or ():
         save(result, path)
