@@ -23,7 +23,7 @@ MOST_NAMES = 50
 
 _FIELDS = "id, owner, cause, server, verdict, confidence, rank, title, start_ns, end_ns, captures, clients, accounts, nameless, search"
 _GROWS = (
-    "verdict", "confidence", "rank", "title", "start_ns", "end_ns", "captures", "clients", "accounts", "search",
+    "verdict", "confidence", "rank", "title", "start_ns", "end_ns", "captures", "clients", "accounts", "search", "joined",
 )  # fmt: skip
 
 
@@ -155,6 +155,8 @@ def _new(owner: str, fault: dict[str, Any], accounts: Sequence[str], clients: in
         "accounts": json.dumps(sorted(accounts)[:MOST_NAMES]),
         "nameless": int(not accounts),
         "search": _search(fault["title"], fault["server"], fault["cause"], sorted(accounts)),
+        "joined_of": None,
+        "joined": None,
     }
 
 
