@@ -21,7 +21,10 @@ NEAR_NS = 30 * 60 * NS_PER_S
 MOST_NAMES = 50
 """Accounts and clients written in an incident's row; all of them lie beside it."""
 
-_FIELDS = "id, owner, cause, server, verdict, confidence, rank, title, start_ns, end_ns, captures, clients, accounts, nameless, search"
+_FIELDS = (
+    "id, owner, cause, server, verdict, confidence, rank, title, start_ns, end_ns, captures, clients, accounts, nameless, "
+    "search, joined_of, joined"
+)
 _GROWS = (
     "verdict", "confidence", "rank", "title", "start_ns", "end_ns", "captures", "clients", "accounts", "search", "joined",
 )  # fmt: skip

@@ -139,4 +139,9 @@ def test_a_store_in_memory_lasts_as_long_as_it_is_open() -> None:
 
 
 def test_only_texts_are_made_storable() -> None:
-    assert storable({"a": "é\0\udcff", "b": b"\0", "c": None, "d": 1}) == {"a": "é\ufffd?", "b": b"\0", "c": None, "d": 1}
+    assert storable({"a": "é\0\udcff", "b": b"\0", "c": None, "d": 1}) == {
+        "a": "é\ufffd?",
+        "b": b"\0",
+        "c": None,
+        "d": 1,
+    }

@@ -202,12 +202,21 @@ def test_octets_are_unused_when_nobody_has_them(store: Store) -> None:
 def test_nothing_of_a_deleted_capture_stays(store: Store) -> None:
     session = {"uid": "C1", "outcome": "refused", "start": "2024-05-06T08:00:00Z"}
     login = {"session": "C1", "outcome": "refused", "time": "2024-05-06T08:00:00Z"}
-    id = put(store, "a.pcap", finding(accounts=["u"]), sessions=[session], logins=[login], accounts=[{"account": "u", "server": "s"}])
+    id = put(
+        store,
+        "a.pcap",
+        finding(accounts=["u"]),
+        sessions=[session],
+        logins=[login],
+        accounts=[{"account": "u", "server": "s"}],
+    )
     assert [len(store.table(name, ["outcome"], "alice")) for name in ("sessions", "logins")] == [1, 1]
     store.delete(id, "alice")
     with store._pool.transaction(writes=False) as link:
         tables = ("captures", "files", "findings", "sessions", "logins", "presences", "incidents", "incident_names")
-        assert {name: link.rows(f"SELECT COUNT(*) AS n FROM {name}")[0]["n"] for name in tables} == dict.fromkeys(tables, 0)
+        assert {name: link.rows(f"SELECT COUNT(*) AS n FROM {name}")[0]["n"] for name in tables} == dict.fromkeys(
+            tables, 0
+        )
 
 
 def test_an_incident_shrinks_with_its_captures(store: Store) -> None:
@@ -323,10 +332,16 @@ def test_outliers_are_smaller_incidents_of_the_same_place_and_time(store: Store)
     put(store, "typo", finding("bad_credentials", accounts=["u"]))
     put(store, "maybe", finding("account_locked", "suspected", accounts=["u"]))
     put(store, "elsewhere", finding("bad_credentials", accounts=["v"]))
-    put(store, "later", finding("server_restart", accounts=["u"], start="2024-05-07T08:00:00Z", end="2024-05-07T08:00:00Z"))
+    put(
+        store,
+        "later",
+        finding("server_restart", accounts=["u"], start="2024-05-07T08:00:00Z", end="2024-05-07T08:00:00Z"),
+    )
     big = next(one for one in store.incidents(Filter("alice")) if one.captures == 3)
     assert [(one.cause, one.captures) for one in store.outliers(big)] == [("bad_credentials", 1)]
-    small = next(one for one in store.incidents(Filter("alice")) if one.cause == "bad_credentials" and one.accounts == ("u",))
+    small = next(
+        one for one in store.incidents(Filter("alice")) if one.cause == "bad_credentials" and one.accounts == ("u",)
+    )
     assert store.outliers(small) == []
 
 
