@@ -32,7 +32,6 @@ from analyzer.triage.story import TARGET
 MOST_JOINED = 200
 """Incidents of a batch whose members are read together: the worst."""
 
-
 @dataclass(frozen=True, slots=True)
 class TriageResult:
     """All rows in the order of the inputs, the incidents they form, and what has changed since another time."""
@@ -87,8 +86,8 @@ def triage(
         scheduler: Address of a Dask scheduler, such as tcp://host:8786; its workers do it, and read the same paths.
 
     Raises:
-        AnalyzerError: the cluster cannot be used.
         StoreError: the store, or the baseline, cannot be used.
+        AnalyzerError: the scheduler cannot be used.
     """
     limits: dict[str, Any] = {"timeout_s": timeout_s, "memory_mb": memory_mb, "options": options, "target": target}
     with ExitStack() as stack:
@@ -97,8 +96,7 @@ def triage(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailscope-")))
         inputs = list(gather(paths, folder))
         batch = _Batch(kept, f"{key(options or {})} {target}", len(inputs), progress)
-        unknown = ((sha256, one.path) for sha256, one in batch.unknown(inputs))
-        with closing(answers(unknown, jobs=jobs, scheduler=scheduler, **limits)) as told:
+        with closing(answers(batch.unknown(inputs), jobs=jobs, scheduler=scheduler, **limits)) as told:
             for sha256, answer in told:
                 batch.keep(sha256, answer)
         kept.tidy()
@@ -118,8 +116,8 @@ class _Batch:
         self._rows: dict[int, Row] = {}
         self._waiting: dict[str, list[tuple[int, Input, Item]]] = {}
 
-    def unknown(self, inputs: Iterable[Input]) -> Iterator[tuple[str, Input]]:
-        """Yield contents to be analysed, each once, by digest; answer the rest."""
+    def unknown(self, inputs: Iterable[Input]) -> Iterator[tuple[str, Path]]:
+        """Yield contents to be analysed, each once: digest, and a file that has it; answer the rest."""
         for place, one in enumerate(inputs):
             item = self._item(place, one)
             if item.sha256 is None:
@@ -130,7 +128,7 @@ class _Batch:
                 self._reuse(place, one, item, known)
             else:
                 self._waiting[item.sha256] = [(place, one, item)]
-                yield item.sha256, one
+                yield item.sha256, one.path
 
     def keep(self, sha256: str, answer: Answer) -> None:
         """Keep the answer for a content, for every input that has it."""

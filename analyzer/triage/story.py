@@ -5,19 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from analyzer.triage.worker import prepare
+
+__all__ = ["LONG", "MOST_ROWS", "TARGET", "prepare", "told"]
+
 TARGET = "analyzer.triage.story:told"
 """For :func:`analyzer.triage.isolated.isolated`."""
 MOST_ROWS = 5_000
 """Sessions, and logins, in a document: with them it has some six megabytes at most."""
 LONG = ("sessions", "logins")
 """Lists of the document that grow with the capture."""
-
-
-def prepare(folder: Path) -> None:
-    """Load what an analysis needs; see :func:`analyzer.triage.worker.prepare`."""
-    from analyzer.triage.worker import prepare as load
-
-    load(folder)
 
 
 def told(*paths: str, options: dict[str, Any]) -> dict[str, Any]:

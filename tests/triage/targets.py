@@ -161,7 +161,12 @@ def report(*findings: dict[str, Any], state: str = "ok") -> dict[str, Any]:
 
 def finding(cause: str = "server_restart", verdict: str = "confirmed", **changed: Any) -> dict[str, Any]:
     """Return a finding of the report contract, as far as triage reads it."""
-    subject = {"accounts": changed.pop("accounts", []), "clients": [], "server": "192.0.2.1", "protocol": "imap"}
+    subject = {
+        "accounts": changed.pop("accounts", []),
+        "clients": changed.pop("clients", []),
+        "server": changed.pop("server", "192.0.2.1"),
+        "protocol": "imap",
+    }
     return {
         "cause": cause,
         "verdict": verdict,
