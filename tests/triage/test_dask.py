@@ -35,7 +35,17 @@ def started(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def worker(address: str, name: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """A worker without nanny, so that nothing starts it again."""
-    words = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--name", name, "--local-directory")
+    words = (
+        "--no-nanny",
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+        "--host",
+        "127.0.0.1",
+        "--name",
+        name,
+        "--local-directory",
+    )
     return started("distributed.cli.dask_worker", address, *words, os.environ["DASK_PLACE"])
 
 
