@@ -62,7 +62,7 @@ def join(
 def _chosen(cases: Iterable[Case]) -> list[Case]:
     """Return captures to read together: each content once, the refused ones first, as many as there is room for."""
     left, chosen = MOST_BYTES, dict[str, Case]()
-    for case in sorted(cases, key=lambda case: (case.rank, case.start_ns or 0, case.id)):
+    for case in sorted(cases, key=lambda case: (case.rank, case.start_ns or 0, case.path)):
         if case.sha256 is None or case.sha256 in chosen or len(chosen) >= MOST_CAPTURES:
             continue
         left -= case.size_bytes or 0

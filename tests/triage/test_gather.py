@@ -112,9 +112,7 @@ def tarred(path: Path, mode: str, **files: bytes) -> Path:
 
 
 def test_each_capture_of_an_archive_is_an_input(tmp_path: Path, folder: Path) -> None:
-    team = zipped(
-        tmp_path / "team.zip", a=HEALTHY.read_bytes(), pc__a=REFUSED.read_bytes(), README=b"read me, please\n"
-    )
+    team = zipped(tmp_path / "team.zip", ("a", HEALTHY.read_bytes()), NOTES, ("pc/a", REFUSED.read_bytes()))
     inputs = list(gather.gather([team, HEALTHY], folder))
     assert [one.shown for one in inputs] == ["team.zip!/a", "team.zip!/pc/a", "healthy.pcap"]
     assert [one.name for one in inputs] == ["a", "a", "healthy.pcap"]
