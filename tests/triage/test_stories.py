@@ -101,6 +101,9 @@ PROVED = finding("per_user_connection_limit", accounts=["u"], title="proved")
         pytest.param([finding("per_user_connection_limit", "likely", accounts=["u", "v"])], True, id="likely"),
         pytest.param([finding("server_restart", accounts=[])], True, id="for everybody at that server"),
         pytest.param([finding("undetermined", "suspected", accounts=["u"])], False, id="as little as alone"),
+        pytest.param(
+            [finding("port_closed"), finding(verdict="suspected", accounts=["u"])], False, id="beside the point"
+        ),
         pytest.param([finding("bad_credentials", accounts=["v"])], False, id="of somebody else"),
         pytest.param([finding("bad_credentials", accounts=["u"], server="192.0.2.99")], False, id="elsewhere"),
         pytest.param([finding(severity="info", accounts=["u"])], False, id="no fault"),
@@ -146,6 +149,18 @@ def test_what_is_claimed_alone_needs_no_others(tmp_path: Path) -> None:
         put(store, "a", finding(accounts=["u"]))
         put(store, "b", finding(accounts=["u"]))
         assert not join(store, store.incidents(Filter(None))[0], lies(tmp_path), lambda _: pytest.fail("read"), "k")
+
+
+def test_a_capture_with_a_trouble_of_its_own_is_no_witness(tmp_path: Path) -> None:
+    with Store.open(":memory:") as store:
+        unsettled(store, "a", "b")
+        put(store, "other", finding("tls_required", accounts=["u"]))
+        here = {"accounts": [{"account": "u", "server": "192.0.2.1"}]}
+        put(store, "claims", finding("port_closed", "likely"), **here)  # type: ignore[arg-type]
+        one = next(x for x in store.incidents(Filter(None)) if x.cause == "undetermined")
+        seen: list[Path] = []
+        join(store, one, lies(tmp_path), lambda paths: seen.extend(paths) or told()(paths), "k")  # type: ignore[func-returns-value]
+    assert [path.name for path in seen] == ["001-a", "002-b"]
 
 
 def test_one_content_is_not_several(tmp_path: Path) -> None:
