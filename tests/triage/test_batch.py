@@ -1,7 +1,5 @@
 """Many captures: every input has its row, in order, whatever happens to its neighbours."""
 
-import gzip
-import hashlib
 import json
 import os
 import signal
@@ -17,7 +15,7 @@ from analyzer.triage.case import Filter
 from analyzer.triage.row import Row
 from analyzer.triage.store import Store
 from tests.triage import targets
-from tests.triage.processes import running, soon
+from tests.triage.processes import soon
 
 ROOT = Path(__file__).parents[2]
 TOLD = "tests.triage.targets:told"
@@ -38,44 +36,6 @@ def test_what_cannot_be_opened_is_told_and_not_dropped(tmp_path: Path) -> None:
     assert result.exit_status == 3
 
 
-def test_poison_costs_its_own_row_only(tmp_path: Path) -> None:
-    """All the ways to end badly, each once among good ones."""
-    sample = (ROOT / "sample_pcaps" / "wrong_password_one_pc.pcap").read_bytes()
-    bad = {"segfault", "loop", "eater", "exception", "kill"} if os.name == "posix" else {"exception"}
-    for number, name in enumerate((*bad, *(f"good{number:02}" for number in range(40)))):
-        (tmp_path / f"{name}.pcap").write_bytes(alike(sample, number))
-    (tmp_path / "truncated.pcap").write_bytes(sample[:-5])
-    with gzip.open(tmp_path / "bomb.pcap.gz", "wb", 1) as bomb:
-        for _ in range(200):
-            bomb.write(bytes(1 << 20))
-    seen = []
-    result = triage(
-        [tmp_path],
-        jobs=2,
-        timeout_s=2,
-        memory_mb=300,
-        target="tests.triage.targets:poisoned",
-        progress=lambda row, done, total: seen.append((row.path, done, total)),
-    )
-    rows = {row.path: (row.state, row.reason) for row in result.rows}
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert list(rows) == names == sorted(path for path, _, _ in seen)
-    assert [(done, total) for _, done, total in seen] == [(n, len(names)) for n in range(1, len(names) + 1)]
-    good = {path: told for path, told in rows.items() if path.startswith("good")}
-    assert good == {f"good{number:02}.pcap": ("ok", None) for number in range(40)}
-    assert rows.pop("exception.pcap") == ("error", "KeyError: 'seq'")
-    assert rows["truncated.pcap"][0] == "partial"
-    assert rows["bomb.pcap.gz"][0] == "not_a_capture"
-    if os.name == "posix":
-        assert rows["segfault.pcap"] == ("error", "killed by signal 11")
-        assert rows["eater.pcap"] == ("error", "memory limit of 300 MiB reached")
-        assert rows["kill.pcap"] == ("error", "killed by signal 9")
-        assert rows["loop.pcap"][0] == "timeout"
-    sums = {row.sha256 for row in result.rows} - {None}
-    assert hashlib.sha256(alike(sample, 0)).hexdigest() in sums
-    assert result.exit_status == 10
-
-
 def test_findings_and_incidents_come_through(tmp_path: Path) -> None:
     path = tmp_path / "one.pcap"
     path.write_text(json.dumps(targets.report(targets.finding())))
@@ -83,32 +43,6 @@ def test_findings_and_incidents_come_through(tmp_path: Path) -> None:
     assert result.rows[0].findings == (targets.finding(),)
     assert [incident.captures for incident in result.incidents] == [("one.pcap",)]
     assert result.exit_status == 10
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-def test_an_interrupt_ends_what_runs(tmp_path: Path) -> None:
-    for name in ("a.pcap", "victim.pcap"):
-        (tmp_path / name).write_text(name)
-
-    def stop(row: Row, done: int, total: int) -> None:
-        assert soon(lambda: running("mark-interrupted"))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        triage(
-            [tmp_path],
-            jobs=2,
-            timeout_s=50,
-            target="tests.triage.targets:waits",
-            options={"mark": "mark-interrupted"},
-            progress=stop,
-        )
-    assert soon(lambda: not running("mark-interrupted"))
-
-
-def alike(capture: bytes, number: int) -> bytes:
-    """Return the same capture with other octets: a pcap's header has four that nobody reads."""
-    return capture[:12] + number.to_bytes(4, "little") + capture[16:]
 
 
 def answers(folder: Path, *names: str, **changed: object) -> list[Path]:
