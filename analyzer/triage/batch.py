@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -134,7 +135,7 @@ class Batch:
     """The rows of one run, as they come."""
 
     def __init__(self, store: Store, key: str, total: int, progress: Callable[[Row, int, int], None] | None) -> None:
-        self.name, self.key = secrets.token_hex(8), key
+        self.name, self.key = f"{time.time_ns():x}-{secrets.token_hex(4)}", key  # batches sort by time
         self._store, self._total, self._progress = store, total, progress
         self._rows: dict[int, Row] = {}
         self._waiting: dict[str, list[tuple[int, Input, Item]]] = {}
