@@ -25,17 +25,20 @@ if TYPE_CHECKING:
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
 OPTIONAL = {
+    "distributed": "to triage on a Dask cluster",
     "evtx": "for Windows .evtx event logs",
+    "fsspec": "to triage addresses such as https://",
+    "isal": "for .gz files, a third faster",
     "lz4": "for .lz4 files",
     "openpyxl": "to write .xlsx",
-    "isal": "for .gz files, a third faster",
+    "psycopg": "to keep cases in PostgreSQL",
     "py7zr": "for .7z archives",
     "pyarrow": "to write .parquet",
     "zstandard": "for .zst files before Python 3.14",
 }
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
-    "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "remedy",
+    "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "watch", "remedy",
     "probe", "rules", "fields", "schema", "doctor",
 )  # fmt: skip
 
@@ -80,6 +83,8 @@ class TriageStyle(StrEnum):
     JSON = "json"
     NDJSON = "ndjson"
     CSV = "csv"
+    HTML = "html"
+    PARQUET = "parquet"
 
 
 class PageStyle(StrEnum):
@@ -366,8 +371,33 @@ def chart(
 
 @app.command()
 def triage(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Captures, or folders of them.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Captures, folders, patterns, archives of captures, addresses such as https://."
+        ),
+    ],
     *,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="STORE",
+            help="Keep the answers: a file, or postgresql://. What is in it is not done again.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", metavar="STORE", help="An earlier store: say which incidents are new, still there, fixed."
+        ),
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write a .html .json .ndjson .csv .parquet .txt file. Repeatable."
+        ),
+    ] = None,
     style: Annotated[TriageStyle, typer.Option("--format", help="How to print it.")] = TriageStyle.TABLE,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes at a time; default: one per processor.")
@@ -378,22 +408,87 @@ def triage(
     memory_mb: Annotated[
         int, typer.Option("--memory", min=64, metavar="MIB", help="Limit of memory per capture.")
     ] = 2048,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, whose workers do it."
+        ),
+    ] = None,
     exit_zero: ExitZero = False,
 ) -> None:
     """Look through many captures, each in a process of its own, and group what is the same incident."""
     from analyzer.triage.batch import triage as run
-    from analyzer.triage.table import line, render
+    from analyzer.triage.table import format_of, line, render, save
+
+    for path in output or ():
+        format_of(path)  # before the work is done
+    told = style is TriageStyle.NDJSON and not output
 
     def progress(row: Any, done: int, total: int) -> None:
-        if style is TriageStyle.NDJSON:
+        if told:
             _write(line(row))
         elif sys.stderr.isatty():
             typer.echo(f"\r{done} of {total}  {row.name[:60]:60}", err=True, nl=done == total)
 
-    result = run(paths, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb, progress=progress)
-    if style is not TriageStyle.NDJSON:
-        _write(render(result, style.value))
+    result = run(
+        paths,
+        store=store or ":memory:",
+        baseline=baseline,
+        jobs=jobs,
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+        progress=progress,
+        scheduler=scheduler,
+    )
+    for path in output or ():
+        save(result, path)
+    if not told and (not output or style is not TriageStyle.TABLE):
+        write(render(result, style.value))
     raise typer.Exit(0 if exit_zero else result.exit_status)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder into which captures are put.")],
+    *,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", metavar="STORE", help="Keep the answers there, and not beside the captures in DIR/done."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes at a time; default: one per processor.")
+    ] = None,
+    still_s: Annotated[
+        float,
+        typer.Option("--still", min=0.5, metavar="SECONDS", help="A file is taken when it did not change so long."),
+    ] = 5.0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Limit of time per capture.")
+    ] = 300.0,
+    memory_mb: Annotated[
+        int, typer.Option("--memory", min=64, metavar="MIB", help="Limit of memory per capture.")
+    ] = 2048,
+) -> None:
+    """Answer captures as they are put into a folder; each is moved to DIR/done or DIR/failed. Ends with Ctrl-C or SIGTERM."""
+    import signal
+    from contextlib import ExitStack
+
+    from analyzer.triage.store import Store
+    from analyzer.triage.watch import Told
+    from analyzer.triage.watch import watch as run
+
+    def tell(told: Told) -> None:
+        _write(f"{told.verdict or told.state}  {told.where}  {told.title}\n")
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with ExitStack() as stack:
+        kept = stack.enter_context(Store.open(store)) if store else None
+        try:
+            run(folder, tell=tell, store=kept, jobs=jobs, still_s=still_s, timeout_s=timeout_s, memory_mb=memory_mb)
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
 
 
 @app.command()
@@ -525,6 +620,9 @@ def doctor() -> None:
     from analyzer.report import RENDERERS
 
     _write(f"writes      {' '.join(RENDERERS)}\n")
+    from analyzer.triage.isolated import protection
+
+    _write(f"isolates    {protection()}\n")
 
 
 def _records() -> dict[str, type]:

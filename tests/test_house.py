@@ -25,6 +25,11 @@ RECORDS = (
     "rules/finding.py",
     "report/result.py",
     "triage/batch.py",
+    "triage/baseline.py",
+    "triage/case.py",
+    "triage/gather.py",
+    "triage/row.py",
+    "triage/unpacked.py",
     "comparison.py",
     "triage/incidents.py",
     "protocols/certificate.py",
@@ -38,7 +43,7 @@ PLAIN = frozenset({
     "status", "code", "text", "after_login", "facts", "flags", "unreachable_frame", "last_verb", "subject",
     "buffer", "unreachable", "stopped", "reason", "title", "path", "name",
     "logins_accepted", "logins_refused", "captures", "sessions", "rows", "incidents", "order", "finding",
-    "sha256", "format", "link_types", "quality", "warnings",
+    "sha256", "format", "link_types", "quality", "warnings", "id", "size_bytes", "state",
 })  # fmt: skip
 """Field names that say all there is to say; every other field has its sentence."""
 KEPT = {".py", ".md", ".toml", ".ipynb", ".txt", ".html", ".css", ".json", ".csv", ".svg", ""}
@@ -114,6 +119,7 @@ def test_record_fields_are_documented(path: str) -> None:
         pytest.param(house.connections, "cli.py", "s = socket.socket()", 1, id="connection"),
         pytest.param(house.connections, "probe.py", "import ssl\ns = socket.socket()", 0, id="the probe's own"),
         pytest.param(house.connections, "cli.py", "import socket\ns = socket.inet_ntop(1, b)", 0, id="no connection"),
+        pytest.param(house.connections, "cli.py", "s = socket.socket(fileno=3)", 0, id="an end that was handed over"),
         pytest.param(house.prints, "rules/a.py", "print(1)", 1, id="print"),
         pytest.param(house.prints, "rules/a.py", "console.print(1)", 0, id="console"),
         pytest.param(house.prints, "cli.py", "print(1)", 0, id="print in cli"),
