@@ -7,6 +7,7 @@
         EngineMissing            names the program, how to install it, what works without it
       RuleError                  .path of a bad signature, rule or remedy
       OutputError                .path that could not be written
+      StoreError                 a store of cases that cannot be opened or used
 
 Octets from the network never raise: they become ``Lost`` or ``Malformed`` events. A damaged capture never raises after
 its first packet: reading stops there and the report says so.
@@ -65,3 +66,7 @@ class OutputError(AnalyzerError):
     def __init__(self, message: str, *, path: Path | str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.path = Path(path)
+
+
+class StoreError(AnalyzerError):
+    """A store of cases that cannot be opened or used."""
