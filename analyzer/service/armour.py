@@ -61,7 +61,7 @@ class Armour:
             else:
                 await self._app(scope, receive, dressed)
         except Exception as error:  # noqa: BLE001 (whatever it was: one line without a word of a capture in it)
-            log.error("%s %s: %s", scope["method"], _route(scope), without_words(error))
+            broke(f"{scope['method']} {_route(scope)}", error)
             if not begun:
                 await _say(dressed, 500, b"Something broke in the service. It has been noted in its log.\n")
 
@@ -80,6 +80,11 @@ def same_origin(scope: Scope) -> bool:
     return sites <= _OURS and origins <= hosts
 
 
+def broke(what: str, error: BaseException) -> None:
+    """Note in the log that something broke."""
+    log.error("%s: %s", what, without_words(error))
+
+
 def without_words(error: BaseException) -> str:
     """Return what broke and where, without the message: it may quote a capture, a file name or a token."""
     steps = traceback.extract_tb(error.__traceback__)[-6:]
@@ -94,9 +99,11 @@ def _route(scope: Scope) -> str:
 
 
 async def _say(send: Send, status: int, text: bytes) -> None:
-    await send({
-        "type": "http.response.start",
-        "status": status,
-        "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")],
-    })
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")],
+        }
+    )
     await send({"type": "http.response.body", "body": text})

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +26,8 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.settling = threading.Lock()
+        """Held while octets and their row come, or go: no deletion falls between the two."""
         self.blobs, self.parts = folder / "blobs", folder / "parts"
         for each in (folder, self.blobs, self.parts):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,15 +65,17 @@ class Files:
         """Remove a capture."""
         self.blob(sha256).unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Remove what a service that was killed was just taking in; what can be taken up again stays."""
+        for path in self.parts.iterdir():
+            if path.suffix == ".new" or (not path.suffix and not path.with_suffix(".json").exists()):
+                path.unlink(missing_ok=True)
+
     def strays(self, older_s: float) -> Iterator[str]:
         """Yield the SHA-256 of captures that were last given longer ago than this."""
         for path in self.blobs.glob("??/*.capture"):
             if DIGEST.fullmatch(path.stem) and _age_s(path) > older_s:
                 yield path.stem
-
-    def stale(self, older_s: float) -> Iterator[Path]:
-        """Yield the uploads that have not gone on for so long."""
-        yield from (path for path in self.parts.iterdir() if _age_s(path) > older_s)
 
 
 def digest(path: Path) -> str:

@@ -87,7 +87,8 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
             continue
         if len(words) != 2 or not OWNER.fullmatch(words[0]) or not _DIGEST.fullmatch(words[1]):
             raise ServiceError(
-                f"line {number} of the file of tokens is not 'OWNER SHA256'", hint="--add-token OWNER writes such a line"
+                f"line {number} of the file of tokens is not 'OWNER SHA256'",
+                hint="--add-token OWNER writes such a line",
             )
         yield words[1], words[0]
 

@@ -138,7 +138,6 @@ class Intake:
         """Sizes of an owner's resumable uploads, as announced; set by who keeps them."""
         self._growing: dict[str, tuple[str | None, int]] = {}  # ticket -> owner, octets counted or announced
         self._lock = threading.Lock()
-        self._settling = threading.Lock()
 
     async def receive(
         self, owner: str | None, name: str, body: AsyncIterator[bytes], announced: int | None
@@ -186,6 +185,10 @@ class Intake:
             with self._lock:
                 del self._growing[ticket]
 
+    def check_new(self, owner: str | None, size: int) -> None:
+        """Hold an upload that is only announced against the limits; raises as ``check`` does."""
+        self.check(owner, size, self._store.usage(owner), to_come=size, more=size)
+
     def check(self, owner: str | None, size: int, used: Usage, *, to_come: int = 0, more: int = 0) -> None:
         """Hold an upload of this size against the limits; ``to_come`` octets of it are not on the disk yet.
 
@@ -214,7 +217,7 @@ class Intake:
         size = part.stat().st_size
         self.check(owner, size, self._store.usage(owner))
         self.files.sync(part)
-        with self._settling:  # against a deletion of the same octets between the file and its row
+        with self.files.settling:
             self.files.keep(part, digest)
             item = Item(path=name, name=name, sha256=digest, size_bytes=size)
             given = self._store.submit(item, owner, key=KEY)
@@ -225,7 +228,7 @@ class Intake:
 
     def delete(self, capture: str, owner: str | None) -> bool:
         """Delete a capture and all that came of it; False when the owner has none of this id."""
-        with self._settling:
+        with self.files.settling:
             gone = self._store.delete(capture, owner)
             if gone is None:
                 return False

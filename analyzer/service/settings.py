@@ -15,6 +15,8 @@ PORT = 8143
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 """What a browser on this machine may call the service by."""
 GIB = 1 << 30
+SECRET_CHARACTERS = 20
+"""Of a proxy's secret, at least: it must not be guessed."""
 
 
 class ServiceError(AnalyzerError):
@@ -140,3 +142,22 @@ def data_beside(store: str) -> Path:
     if "://" in store:
         raise ServiceError("a store on a server has no folder beside it", hint="--data FOLDER, shared by all replicas")
     return Path(store).with_suffix(".files")
+
+
+def proxy_of(peer: str | None, secret: Path | None) -> Proxy | None:
+    """Return the proxy that may say who asks, None when there is none.
+
+    Raises:
+        ServiceError: it is half named, or its secret is none.
+    """
+    if peer is None and secret is None:
+        return None
+    if peer is None or secret is None:
+        raise ServiceError("a proxy is trusted by its address and its secret", hint="--proxy ADDRESS --proxy-secret-file FILE")
+    try:
+        text = secret.read_text("utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise ServiceError(f"the proxy's secret cannot be read: {type(error).__name__}") from error
+    if len(text) < SECRET_CHARACTERS:
+        raise ServiceError(f"the proxy's secret is too short: {SECRET_CHARACTERS} characters at least")
+    return Proxy(peer, text)

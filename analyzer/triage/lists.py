@@ -63,12 +63,12 @@ def one(link: Link, capture: str, owner: Owner) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def older(link: Link, owner: Owner, submitted_before_ns: int, most: int) -> list[dict[str, Any]]:
+def older(link: Link, owner: Owner, submitted_before_ns: int, most: int, *, uploads: bool = False) -> list[dict[str, Any]]:
     """Return rows handed in before a time that do not wait, oldest first."""
     mine, values = _mine(owner)
     return link.rows(
         f"""SELECT * FROM captures WHERE submitted_ns < :before AND state NOT IN ('queued', 'running') AND {mine}
-            ORDER BY submitted_ns LIMIT :most""",
+            {"AND location = ''" if uploads else ""} ORDER BY submitted_ns LIMIT :most""",
         values | {"before": submitted_before_ns, "most": most},
     )
 

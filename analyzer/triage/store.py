@@ -210,12 +210,15 @@ class Store:
             clusters.tidy(link)
             return gone
 
-    def expire(self, submitted_before_ns: int, owner: Owner) -> list[Deleted]:
-        """Delete what was handed in before a time and does not wait; return what is gone."""
+    def expire(self, submitted_before_ns: int, owner: Owner, *, uploads: bool = False) -> list[Deleted]:
+        """Delete what was handed in before a time and does not wait; return what is gone.
+
+        ``uploads``: only what lies nowhere else.
+        """
         gone: list[Deleted] = []
         while True:
             with self._pool.transaction(writes=True, alone=True) as link:
-                rows = lists.older(link, owner, submitted_before_ns, DELETE_AT_ONCE)
+                rows = lists.older(link, owner, submitted_before_ns, DELETE_AT_ONCE, uploads=uploads)
                 gone += entries.delete(link, rows)
                 if done := len(rows) < DELETE_AT_ONCE:
                     clusters.tidy(link)
@@ -284,6 +287,11 @@ class Store:
         """
         with self._pool.transaction(writes=False) as link:
             return lists.outliers(link, incident)
+
+    def needs(self, sha256: str) -> bool:
+        """Tell whether any capture has these octets."""
+        with self._pool.transaction(writes=False) as link:
+            return bool(link.rows("SELECT 1 AS one FROM captures WHERE sha256 = :sha256 LIMIT 1", {"sha256": sha256}))
 
     def usage(self, owner: Owner) -> Usage:
         """Return how much an owner has in the store."""
