@@ -245,4 +245,7 @@ def who(owner: str | None) -> str:
 
 def in_units(octets: int) -> str:
     """Write a size as people do."""
-    return f"{octets / GIB:.4g} GiB" if octets >= GIB else f"{octets / (1 << 20):.4g} MiB"
+    for size, unit in ((GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if octets >= size:
+            return f"{octets / size:.3g} {unit}" if octets < 1000 * size else f"{octets // size} {unit}"
+    return f"{octets} B"

@@ -79,7 +79,7 @@ def board(desk: Desk, request: Request, person: Person) -> Response:
     values = _board(desk, request, person)
     if request.query_params.get("seen") == values["digest"]:
         return Response(status_code=204)
-    made = _environment().get_template("board.html").render(board=values, csrf=desk.gate.csrf(person))
+    made = _environment().get_template("board.html").render(board=values, csrf=desk.gate.csrf(person), polled=True)
     return HTMLResponse(made)
 
 
@@ -89,6 +89,7 @@ def _board(desk: Desk, request: Request, person: Person) -> dict[str, Any]:
     wanted, (limit, offset) = wanted_of(request, person), page_of(request)
     tallies = {column: store.tally(owner, column) for column in ("state", "verdict", "cause")}
     incidents = store.incidents(Filter(owner), limit=FIRST_INCIDENTS + 1)
+    best = store.captures(Filter(owner, incident=incidents[0].id), limit=1) if incidents else []
     one = store.incident(wanted.incident, owner) if wanted.incident else None
     waiting = tallies["state"].get("queued", 0) + tallies["state"].get("running", 0)
     total = sum(tallies["state"].values())
@@ -104,6 +105,7 @@ def _board(desk: Desk, request: Request, person: Person) -> dict[str, Any]:
         "causes": tallies["cause"],
         "incidents": incidents[:FIRST_INCIDENTS],
         "more_incidents": len(incidents) > FIRST_INCIDENTS,
+        "best": best[0] if best else None,
         "incident": one,
         "outliers": store.outliers(one) if one else [],
         "wanted": wanted,
