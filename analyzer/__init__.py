@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis, read
     from analyzer.comparison import Comparison, compare
-    from analyzer.errors import AnalyzerError, CaptureError, EngineMissing, UnknownFormat
+    from analyzer.errors import AnalyzerError, CaptureError, EngineMissing, StoreError, UnknownFormat
+    from analyzer.triage.cases import Cases, cases
 
 __version__ = "0.1.0"
 
 _PLACES = {
     "Analysis": "analyzer.analysis",
     "read": "analyzer.analysis",
+    "Cases": "analyzer.triage.cases",
+    "cases": "analyzer.triage.cases",
     "Comparison": "analyzer.comparison",
     "compare": "analyzer.comparison",
     "AnalyzerError": "analyzer.errors",
     "CaptureError": "analyzer.errors",
     "EngineMissing": "analyzer.errors",
+    "StoreError": "analyzer.errors",
     "UnknownFormat": "analyzer.errors",
 }
 
@@ -29,10 +33,13 @@ __all__ = [
     "Analysis",
     "AnalyzerError",
     "CaptureError",
+    "Cases",
     "Comparison",
     "EngineMissing",
+    "StoreError",
     "UnknownFormat",
     "__version__",
+    "cases",
     "compare",
     "read",
 ]

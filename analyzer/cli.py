@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
 OPTIONAL = {
     "evtx": "for Windows .evtx event logs",
+    "fsspec": "to triage addresses such as https://",
     "lz4": "for .lz4 files",
     "openpyxl": "to write .xlsx",
+    "psycopg": "to keep cases in PostgreSQL",
     "py7zr": "for .7z archives",
     "pyarrow": "to write .parquet",
     "zstandard": "for .zst files before Python 3.14",
@@ -79,6 +81,8 @@ class TriageStyle(StrEnum):
     JSON = "json"
     NDJSON = "ndjson"
     CSV = "csv"
+    HTML = "html"
+    PARQUET = "parquet"
 
 
 class PageStyle(StrEnum):
@@ -365,8 +369,33 @@ def chart(
 
 @app.command()
 def triage(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Captures, or folders of them.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Captures, folders, patterns, archives of captures, addresses such as https://."
+        ),
+    ],
     *,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="STORE",
+            help="Keep the answers: a file, or postgresql://. What is in it is not done again.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", metavar="STORE", help="An earlier store: say which incidents are new, still there, fixed."
+        ),
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write a .html .json .ndjson .csv .parquet .txt file. Repeatable."
+        ),
+    ] = None,
     style: Annotated[TriageStyle, typer.Option("--format", help="How to print it.")] = TriageStyle.TABLE,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes at a time; default: one per processor.")
@@ -381,17 +410,31 @@ def triage(
 ) -> None:
     """Look through many captures, each in a process of its own, and group what is the same incident."""
     from analyzer.triage.batch import triage as run
-    from analyzer.triage.table import line, render
+    from analyzer.triage.table import format_of, line, render, save
+
+    for path in output or ():
+        format_of(path)  # before the work is done
+    told = style is TriageStyle.NDJSON and not output
 
     def progress(row: Any, done: int, total: int) -> None:
-        if style is TriageStyle.NDJSON:
+        if told:
             _write(line(row))
         elif sys.stderr.isatty():
             typer.echo(f"\r{done} of {total}  {row.name[:60]:60}", err=True, nl=done == total)
 
-    result = run(paths, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb, progress=progress)
-    if style is not TriageStyle.NDJSON:
-        _write(render(result, style.value))
+    result = run(
+        paths,
+        store=store or ":memory:",
+        baseline=baseline,
+        jobs=jobs,
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+        progress=progress,
+    )
+    for path in output or ():
+        save(result, path)
+    if not told and (not output or style is not TriageStyle.TABLE):
+        write(render(result, style.value))
     raise typer.Exit(0 if exit_zero else result.exit_status)
 
 

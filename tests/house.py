@@ -20,14 +20,14 @@ FLOORS = {
     "start": 9,
     "cli": 9,
     "__version__": 0,  # a constant of the package, which loads nothing
-    "__init__": 6,  # the facade's public names, loaded on first use
+    "__init__": 7,  # the facade's public names, loaded on first use
     "__main__": 9,
 }  # fmt: skip
 STRANGERS = {"capture": "protocols", "protocols": "capture", "rules": "remedies", "remedies": "rules"}
 """Floors of equal height that must not know each other."""
 HEAVY = frozenset({
-    "IPython", "jinja2", "markupsafe", "matplotlib", "numpy", "openpyxl", "pandas", "pyarrow", "pydantic", "pyshark", "rich",
-    "scapy", "typer",
+    "IPython", "fsspec", "jinja2", "markupsafe", "matplotlib", "numpy", "openpyxl", "pandas", "psycopg", "pyarrow", "pydantic",
+    "pyshark", "rich", "scapy", "typer",
 })  # fmt: skip
 HEAVY_ALLOWED = {"cli.py": {"typer"}, "report/contract.py": {"pydantic"}}
 """Where a heavy package may be loaded with its module: verbs are typer's from the first line on, the schema pydantic's."""

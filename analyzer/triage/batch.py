@@ -1,85 +1,63 @@
-"""Many captures: walk, fan out, keep the order of the inputs, and group what is the same incident.
+"""Many captures: gather, look up what is known, fan out what is not, keep every answer at once, and group the same incident.
 
 Every input gets exactly one row, whatever happens to it: a time-out, a crash and a file that is no capture are answers.
+What is in the store under the same key is not looked at again, so that a run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import secrets
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from analyzer.report.result import EXIT_FAULT, EXIT_HEALTHY, EXIT_SUSPECTED, EXIT_UNREADABLE, UNREADABLE_STATES
+from analyzer.report.result import EXIT_FAULT, EXIT_HEALTHY, EXIT_SUSPECTED, EXIT_UNREADABLE
 from analyzer.rules.finding import CLAIMS, Verdict
-from analyzer.text import clean
-from analyzer.triage.incidents import Incident, incidents, is_fault
-from analyzer.triage.isolated import MEMORY_MB, TARGET, TIMEOUT_S, Answer, isolated, kill
+from analyzer.triage.baseline import Change, changes
+from analyzer.triage.case import Case, Filter, Item
+from analyzer.triage.gather import INSIDE, Input, gather
+from analyzer.triage.incidents import Incident, incidents
+from analyzer.triage.isolated import MEMORY_MB, TIMEOUT_S, Answer, isolated, kill
+from analyzer.triage.row import Row, conclusion, findings, key
+from analyzer.triage.store import Store
+from analyzer.triage.stories import join, renamed_in
+from analyzer.triage.story import TARGET
 
+AHEAD = 2
+"""Captures handed to the pool for each process: enough that none waits, few enough to stop at once."""
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One file to look at, or a path that cannot be."""
+MOST_JOINED = 200
+"""Incidents of a batch whose members are read together: the worst."""
 
-    path: Path
-    shown: str
-    """Relative to what was asked for, cleaned."""
-    named: bool
-    """Asked for by name, not found in a folder."""
-    problem: str | None = None
-    """Why it cannot even be opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The answer for one input."""
-
-    path: str
-    """Relative to what was asked for."""
-    name: str
-    sha256: str | None
-    """Of the file as it lies there; None when it could not be opened."""
-    state: str
-    """ok, partial, empty, no_mail, not_a_capture, password_needed, timeout or error."""
-    reason: str | None
-    """One sentence when the state is not ok."""
-    conclusion: dict[str, Any]
-    """cause, verdict and title."""
-    findings: tuple[dict[str, Any], ...]
-    """As in the report contract."""
-    named: bool = True
-    """Asked for by name, not found in a folder."""
-
-    @property
-    def faults(self) -> tuple[dict[str, Any], ...]:
-        """The findings that say something is wrong, or may be, best first."""
-        return tuple(finding for finding in self.findings if is_fault(finding))
-
-    @property
-    def unread(self) -> bool:
-        """Nothing of it could be read, though it should; a file in a folder that is no capture is no failure."""
-        return self.state in UNREADABLE_STATES and (self.named or self.state != "not_a_capture")
+Run = Callable[..., Answer]
 
 
 @dataclass(frozen=True, slots=True)
 class TriageResult:
-    """All rows in the order of the inputs, and the incidents they form."""
+    """All rows in the order of the inputs, the incidents they form, and what has changed since another time."""
 
     rows: tuple[Row, ...]
     incidents: tuple[Incident, ...]
+    changes: tuple[Change, ...] | None = None
+    """Incidents of the baseline and of now; None when there was no baseline."""
 
     @property
     def exit_status(self) -> int:
         """10 when a fault is claimed, else 11 when one is suspected, else 3 when some input was not read, else 0.
 
         What was found goes first: a damaged neighbour does not hide it. A file in a folder that is no capture is no
-        failure; one that was asked for by name is.
+        failure; one that was asked for by name is. What captures prove only together counts like what one proves.
         """
         verdicts = {finding["verdict"] for row in self.rows for finding in row.faults}
+        verdicts |= {incident.verdict for incident in self.incidents}
         if verdicts & CLAIMS:
             return EXIT_FAULT
         if Verdict.SUSPECTED in verdicts:
@@ -90,6 +68,8 @@ class TriageResult:
 def triage(
     paths: Iterable[Path | str],
     *,
+    store: Store | Path | str = ":memory:",
+    baseline: Path | str | None = None,
     jobs: int | None = None,
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
@@ -98,10 +78,13 @@ def triage(
     target: str = TARGET,
     started: Callable[[Path, int], None] | None = None,
 ) -> TriageResult:
-    """Analyse files and whole folders, each capture in a process of its own.
+    """Analyse files, folders, archives and addresses, each capture in a process of its own.
 
     Args:
-        paths: Files and folders; folders are walked, hidden files and links to folders left out.
+        paths: Files, folders (walked; hidden files and links to folders left out), patterns, archives (each capture of one
+            that holds several is an input), and addresses that fsspec knows.
+        store: Where to keep the answers; see :meth:`analyzer.triage.store.Store.open`. What is in it is not done again.
+        baseline: An earlier store: its incidents are told fixed, still there, or unsettled.
         jobs: Processes at a time; as many as processors when None.
         timeout_s: Wall-clock limit of one capture, in seconds.
         memory_mb: Memory limit of one capture, in MiB.
@@ -109,28 +92,55 @@ def triage(
         options: Keyword arguments of :func:`analyzer.read`.
         target: What to run inside the process; see :func:`analyzer.triage.isolated.isolated`.
         started: Called with each capture and the id of its process, from the thread that waits for it.
+
+    Raises:
+        StoreError: the store, or the baseline, cannot be used.
     """
-    inputs = [one for path in paths for one in found(Path(path))]
     run = partial(isolated, timeout_s=timeout_s, memory_mb=memory_mb, options=options, target=target)
+    with ExitStack() as stack:
+        kept = store if isinstance(store, Store) else stack.enter_context(Store.open(store))
+        before = stack.enter_context(Store.open(baseline, create=False)) if baseline is not None else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailscope-")))
+        inputs = list(gather(paths, folder))
+        batch = _Batch(kept, f"{key(options or {})} {target}", len(inputs), progress)
+        answers = _answers(batch.unknown(inputs), run, jobs or os.cpu_count() or 1, started)
+        with closing(answers):
+            for sha256, answer in answers:
+                batch.keep(sha256, answer)
+        kept.tidy()
+        files = {one.location: one.path for one in inputs if one.problem is None}
+        for incident in kept.incidents(Filter(None, batch=batch.name), limit=MOST_JOINED):
+            join(kept, incident, lambda case: lies(case, files), run, batch.key)
+        found = incidents(kept, batch.name)
+        return TriageResult(batch.rows(), found, None if before is None else changes(before, kept, found, batch.name))
 
-    running: dict[Input, int] = {}
 
-    def begun(one: Input, pid: int) -> None:
-        running[one] = pid
+def _answers(
+    todo: Iterator[tuple[str, Input]], run: Run, jobs: int, started: Callable[[Path, int], None] | None
+) -> Generator[tuple[str, Answer]]:
+    """Yield answers as they are done; what is to be done is asked for no earlier than a process is free for it."""
+    running: dict[Path, int] = {}
+
+    def begun(path: Path, pid: int) -> None:
+        running[path] = pid
         if started:
-            started(one.path, pid)
+            started(path, pid)
 
-    def answer(one: Input) -> Row:
-        told = one.problem or run(one.path, started=partial(begun, one))
-        running.pop(one, None)
-        return row(one, told)
+    def ask(path: Path) -> Answer:
+        answer = run(path, started=partial(begun, path))
+        running.pop(path, None)
+        return answer
 
-    pool = ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    waiting: dict[Future[Answer], str] = {}
     try:
-        futures = [pool.submit(answer, one) for one in inputs]
-        if progress:
-            _tell(futures, progress)
-        rows = tuple(future.result() for future in futures)
+        while True:
+            for sha256, one in islice(todo, jobs * AHEAD - len(waiting)):
+                waiting[pool.submit(ask, one.path)] = sha256
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), future.result()
     except BaseException:  # Ctrl-C above all: the workers do not hear it, and must not be waited for
         pool.shutdown(wait=False, cancel_futures=True)
         for pid in list(running.values()):
@@ -138,49 +148,75 @@ def triage(
         raise
     finally:
         pool.shutdown()
-    return TriageResult(rows, incidents((entry.path, entry.findings) for entry in rows))
 
 
-def found(path: Path) -> Iterator[Input]:
-    """Yield the path itself, or every regular file of the folder, sorted; what cannot be opened is told, not dropped."""
-    if path.is_dir():
-        yield from _walked(path)
-    elif path.is_file():
-        yield Input(path, clean(path.name), named=True)
-    else:
-        problem = "not a regular file" if path.exists() else "no such file"
-        yield Input(path, clean(path.name or str(path)), named=True, problem=problem)
+class _Batch:
+    """The rows of one run, as they come."""
+
+    def __init__(self, store: Store, key: str, total: int, progress: Callable[[Row, int, int], None] | None) -> None:
+        self.name, self.key = secrets.token_hex(8), key
+        self._store, self._total, self._progress = store, total, progress
+        self._rows: dict[int, Row] = {}
+        self._waiting: dict[str, list[tuple[int, Input, Item]]] = {}
+
+    def unknown(self, inputs: Iterable[Input]) -> Iterator[tuple[str, Input]]:
+        """Yield contents to be analysed, each once, by digest; answer the rest."""
+        for place, one in enumerate(inputs):
+            item = self._item(place, one)
+            if item.sha256 is None:
+                self._record(place, one, item, Answer(one.state, one.problem or "cannot be read", None))
+            elif item.sha256 in self._waiting:
+                self._waiting[item.sha256].append((place, one, item))
+            elif (known := self._store.known(item.sha256, self.key, location=item.location)) is not None:
+                self._reuse(place, one, item, known)
+            else:
+                self._waiting[item.sha256] = [(place, one, item)]
+                yield item.sha256, one
+
+    def keep(self, sha256: str, answer: Answer) -> None:
+        """Keep the answer for a content, for every input that has it."""
+        (place, first, item), *others = self._waiting.pop(sha256)
+        self._record(place, first, item, answer)
+        for place, one, item in others:
+            self._record(place, one, item, answer)
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the rows in the order of the inputs."""
+        return tuple(self._rows[place] for place in sorted(self._rows))
+
+    def _item(self, place: int, one: Input) -> Item:
+        digest = _sha256(one.path) if one.problem is None else None
+        size = one.path.stat().st_size if digest is not None else None
+        return Item(one.shown, one.name, digest, size, one.location, self.name, place, one.named)
+
+    def _reuse(self, place: int, one: Input, item: Item, known: Case) -> None:
+        answer = Answer(known.state, known.reason, self._store.document(known.id, None))
+        if (known.location, known.sha256) == (item.location, item.sha256):
+            self._store.stand(known.id, item)
+            self._tell(place, _row(one, item, answer, known.id))
+        else:
+            self._record(place, one, item, answer)
+
+    def _record(self, place: int, one: Input, item: Item, answer: Answer) -> None:
+        told = renamed(answer, one.name)
+        self._tell(place, _row(one, item, told, self._store.record(item, told, key=self.key)))
+
+    def _tell(self, place: int, row: Row) -> None:
+        self._rows[place] = row
+        if self._progress:
+            self._progress(row, len(self._rows), self._total)
 
 
-def _walked(folder: Path) -> Iterator[Input]:
-    refused: list[OSError] = []
-    for here, folders, names in os.walk(folder, onerror=refused.append):  # links to folders are not followed: no loops
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(here, name)
-            if not name.startswith(".") and path.is_file():
-                yield Input(path, clean(path.relative_to(folder).as_posix()), named=False)
-    for error in refused:
-        path = Path(error.filename)
-        shown = clean(path.relative_to(folder).as_posix())
-        yield Input(path, shown, named=True, problem=f"folder could not be listed: {error.strerror}")
+def renamed(answer: Answer, name: str) -> Answer:
+    """Return an answer with its capture called otherwise: the same octets lie elsewhere too, or lay in a temporary file."""
+    captures = (answer.document or {}).get("captures")
+    old = captures[0].get("name", name).partition(INSIDE)[0] if captures else name
+    return answer if old == name else replace(answer, document=renamed_in(answer.document, {old: name}))
 
 
-def row(one: Input, answer: Answer | str) -> Row:
-    """Return the row of an input: what was answered, or why it could not even be asked."""
-    told = Answer("error", answer, None) if isinstance(answer, str) else answer
-    document = told.document or {}
-    conclusion = {"cause": "unreadable", "verdict": None, "title": told.reason or told.state}
-    return Row(
-        path=one.shown,
-        name=clean(one.path.name),
-        sha256=_sha256(one.path) if one.problem is None else None,
-        state=told.state,
-        reason=told.reason,
-        conclusion=document.get("conclusion", conclusion),
-        findings=tuple(document.get("findings", ())),
-        named=one.named,
-    )
+def _row(one: Input, item: Item, answer: Answer, id: str) -> Row:
+    told = (answer.state, answer.reason, conclusion(answer), findings(answer))
+    return Row(one.shown, one.name, item.sha256, *told, named=one.named, id=id)
 
 
 def _sha256(path: Path) -> str | None:
@@ -191,8 +227,7 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def _tell(futures: list[Future[Row]], progress: Callable[[Row, int, int], None]) -> None:
-    from concurrent.futures import as_completed
-
-    for done, future in enumerate(as_completed(futures), 1):
-        progress(future.result(), done, len(futures))
+def lies(case: Case, files: Mapping[str, Path]) -> Path | None:
+    """Return the file of a capture in the store; None when it is gone or another by now."""
+    path = files.get(case.location) or Path(case.location)
+    return path if case.sha256 is not None and _sha256(path) == case.sha256 else None

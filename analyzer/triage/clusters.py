@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analyzer.at import NS_PER_S
@@ -66,6 +66,28 @@ def tidy(link: Link) -> None:
     """Build incidents that lost members anew: they may be smaller, weaker, or no longer one."""
     for incident in link.rows(f"SELECT {_FIELDS} FROM incidents WHERE tidy = 0"):
         _rebuild(link, incident)
+
+
+def join(link: Link, incident: str, of: str, told: Mapping[str, Any] | None) -> None:
+    """Let what captures prove together speak for their incident; it may turn out to be one with another then."""
+    link.run("UPDATE incidents SET joined_of = :of WHERE id = :id", {"id": incident, "of": of})
+    rows = link.rows(f"SELECT {_FIELDS} FROM incidents WHERE id = :id", {"id": incident})
+    if told is None or not rows:
+        return
+    finding = told["finding"]
+    whole = {
+        **rows[0],
+        **{name: finding[name] for name in ("cause", "verdict", "confidence", "title")},
+        "rank": VERDICT_RANK[finding["verdict"]],
+        "search": _search(finding["title"], rows[0]["server"], finding["cause"], json.loads(rows[0]["accounts"])),
+        "joined": json.dumps(told),
+    }
+    link.run(
+        """UPDATE incidents SET cause = :cause, verdict = :verdict, confidence = :confidence, rank = :rank, title = :title,
+           search = :search, joined = :joined WHERE id = :id""",
+        whole,
+    )
+    settle(link, whole)
 
 
 def _rebuild(link: Link, incident: dict[str, Any]) -> None:

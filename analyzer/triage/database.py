@@ -121,13 +121,13 @@ class _SQLiteLink:
         self._connection = connection
 
     def run(self, sql: str, values: Values = NONE) -> int:
-        return self._connection.execute(sql, dict(values)).rowcount
+        return self._connection.execute(sql, storable(values)).rowcount
 
     def each(self, sql: str, many: Iterable[Values]) -> None:
-        self._connection.executemany(sql, many)
+        self._connection.executemany(sql, map(storable, many))
 
     def rows(self, sql: str, values: Values = NONE) -> list[dict[str, Any]]:
-        return [dict(row) for row in self._connection.execute(sql, dict(values))]
+        return [dict(row) for row in self._connection.execute(sql, storable(values))]
 
 
 class PostgreSQL:
@@ -173,14 +173,25 @@ class _PostgreSQLLink:
         self._connection = connection
 
     def run(self, sql: str, values: Values = NONE) -> int:
-        return int(self._connection.execute(_percent(sql), values).rowcount)
+        return int(self._connection.execute(_percent(sql), storable(values)).rowcount)
 
     def each(self, sql: str, many: Iterable[Values]) -> None:
         with self._connection.cursor() as cursor:
-            cursor.executemany(_percent(sql), many)
+            cursor.executemany(_percent(sql), map(storable, many))
 
     def rows(self, sql: str, values: Values = NONE) -> list[dict[str, Any]]:
-        return list(self._connection.execute(_percent(sql), values))
+        return list(self._connection.execute(_percent(sql), storable(values)))
+
+
+def storable(values: Values) -> dict[str, Any]:
+    """Return values without what a database refuses in a text: NUL (PostgreSQL), halves of a surrogate pair (both)."""
+    return {name: _text(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _text(value: str) -> str:
+    if value.isascii() and "\0" not in value:
+        return value
+    return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _percent(sql: str) -> str:

@@ -1,16 +1,29 @@
-"""The same incident seen in several captures, as one row: same cause, same server, accounts in common, near in time."""
+"""Incidents as a triage tells them: with their members, who else was hit, and what really was something else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
-NEAR = timedelta(minutes=30)
-"""Exchange keeps an idle session for 30 minutes: after a longer quiet no slot is still held by the earlier incident."""
-RANK = {"confirmed": 0, "likely": 1, "suspected": 2}
-"""Verdicts that make an incident, strongest first."""
+from analyzer.report.model import rfc3339
+from analyzer.triage.case import Filter, StoredIncident
+from analyzer.triage.store import Store
+
+MOST_INCIDENTS = 1000
+"""Told of one run: the worst; the store has them all."""
+MOST_MEMBERS = 100_000
+"""Paths told of one incident."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """Captures of an incident's server, accounts and time that certainly show something else."""
+
+    cause: str
+    verdict: str
+    captures: tuple[str, ...]
+    """Their paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,81 +32,51 @@ class Incident:
 
     cause: str
     verdict: str
-    """The strongest among its findings."""
+    """The strongest of its members, or of them read together."""
     server: str | None
     accounts: tuple[str, ...]
-    """All accounts of its findings, sorted."""
+    """The first of them, sorted."""
     start: str | None
-    """First sign in any of the captures, RFC 3339."""
+    """First seen in any of the captures, RFC 3339."""
     end: str | None
+    """Last seen."""
     captures: tuple[str, ...]
     """Paths of the inputs that show it, in input order."""
     title: str
     """That of its strongest finding."""
+    id: str = ""
+    """In the store."""
+    clients: int = 0
+    """How many addresses it hit."""
+    outliers: tuple[Outlier, ...] = ()
+    """What certainly was something else there and then, the most frequent first."""
+    joined: Mapping[str, Any] | None = None
+    """What rests on several captures together: captures, the verdict each had alone, the finding with its frames."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sign:
-    """One finding in one input."""
-
-    order: int
-    path: str
-    finding: dict[str, Any]
-
-    @property
-    def accounts(self) -> frozenset[str]:
-        return frozenset(self.finding["subject"]["accounts"])
-
-    @property
-    def strength(self) -> tuple[int, float]:
-        return RANK[self.finding["verdict"]], -(self.finding.get("confidence") or 0.0)
+def incidents(store: Store, batch: str) -> tuple[Incident, ...]:
+    """Return the incidents that captures of a batch belong to, strongest and then largest first."""
+    wanted = Filter(None, batch=batch)
+    return tuple(_told(store, one) for one in store.incidents(wanted, limit=MOST_INCIDENTS))
 
 
-def is_fault(finding: Mapping[str, Any]) -> bool:
-    """Whether a finding says that something is wrong, or may be."""
-    return finding["severity"] == "fault" and finding["verdict"] in RANK
-
-
-def incidents(rows: Iterable[tuple[str, Iterable[dict[str, Any]]]]) -> tuple[Incident, ...]:
-    """Group the findings of (path, findings) pairs into incidents, strongest and then earliest first."""
-    groups: dict[tuple[str, str | None], list[list[_Sign]]] = {}
-    for sign in sorted(_signs(rows), key=lambda sign: (_time(sign.finding["start"]), sign.order)):
-        place = groups.setdefault((sign.finding["cause"], sign.finding["subject"]["server"]), [])
-        alike = [group for group in place if _belongs(sign, group)]
-        place[:] = [group for group in place if group not in alike]
-        place.append([one for group in alike for one in group] + [sign])
-    found = [_incident(group) for place in groups.values() for group in place]
-    return tuple(sorted(found, key=lambda one: (RANK[one.verdict], _time(one.start), one.cause, one.captures)))
-
-
-def _signs(rows: Iterable[tuple[str, Iterable[dict[str, Any]]]]) -> Iterator[_Sign]:
-    for order, (path, findings) in enumerate(rows):
-        for finding in findings:
-            if is_fault(finding):
-                yield _Sign(order, path, finding)
-
-
-def _belongs(sign: _Sign, group: list[_Sign]) -> bool:
-    last = max(_time(one.finding["end"]) for one in group)
-    near = _time(sign.finding["start"]) - last <= NEAR
-    return near and any(sign.accounts & one.accounts or sign.accounts == one.accounts for one in group)
-
-
-def _incident(group: list[_Sign]) -> Incident:
-    best = min(group, key=lambda sign: sign.strength).finding
-    by_order = sorted(group, key=lambda sign: sign.order)
+def _told(store: Store, one: StoredIncident) -> Incident:
     return Incident(
-        cause=best["cause"],
-        verdict=best["verdict"],
-        server=best["subject"]["server"],
-        accounts=tuple(sorted({account for sign in group for account in sign.accounts})),
-        start=min((sign.finding["start"] for sign in group), key=_time),
-        end=max((sign.finding["end"] for sign in group), key=_time),
-        captures=tuple(dict.fromkeys(sign.path for sign in by_order)),
-        title=best["title"],
+        cause=one.cause,
+        verdict=one.verdict,
+        server=one.server,
+        accounts=one.accounts,
+        start=rfc3339(one.start_ns),
+        end=rfc3339(one.end_ns),
+        captures=_paths(store, one),
+        title=one.title,
+        id=one.id,
+        clients=one.clients,
+        outliers=tuple(Outlier(x.cause, x.verdict, _paths(store, x)) for x in store.outliers(one)),
+        joined=one.joined,
     )
 
 
-def _time(text: str | None) -> datetime:
-    """Return a time that can be compared, whatever its resolution; a finding without one sorts first."""
-    return datetime.fromisoformat(text or "1970-01-01T00:00:00Z")
+def _paths(store: Store, one: StoredIncident) -> tuple[str, ...]:
+    members = store.captures(Filter(one.owner, incident=one.id), limit=MOST_MEMBERS, order="given")
+    return tuple(case.path for case in members)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analyzer.triage.case import EVERYBODY, Filter, Owner, StoredIncident, Usage, incident_of
@@ -19,6 +19,7 @@ WORDS_LIMIT = 8
 """Words of a free text that are looked for."""
 MOST_OUTLIERS = 20
 """Other incidents named beside one."""
+_SAME_NAME = "theirs.kind = mine.kind AND theirs.name = mine.name AND theirs.incident_id <> mine.incident_id"
 _LISTED = (
     "id, owner, batch, place, location, path, name, sha256, size_bytes, named, state, reason, submitted_ns, started_ns, "
     "finished_ns, attempts, key, cause, verdict, confidence, rank, title, server, accounts, start_ns, end_ns"
@@ -63,7 +64,9 @@ def one(link: Link, capture: str, owner: Owner) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def older(link: Link, owner: Owner, submitted_before_ns: int, most: int, *, uploads: bool = False) -> list[dict[str, Any]]:
+def older(
+    link: Link, owner: Owner, submitted_before_ns: int, most: int, *, uploads: bool = False
+) -> list[dict[str, Any]]:
     """Return rows handed in before a time that do not wait, oldest first."""
     mine, values = _mine(owner)
     return link.rows(
@@ -83,11 +86,23 @@ def usage(link: Link, owner: Owner) -> Usage:
     return Usage(int(row["n"]), int(row["size"]))
 
 
+def table(link: Link, owner: Owner, name: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return all rows of sessions, logins or findings with the id and path of their capture, in the order of captures."""
+    mine, values = _mine(owner)
+    chosen = ", ".join(f'{name}."{column}" AS "{column}"' for column in columns)
+    return link.rows(
+        f"""SELECT captures.id AS id, captures.path AS path, {chosen} FROM captures
+            JOIN {name} ON {name}.capture_id = captures.id
+            WHERE {mine} ORDER BY captures.batch, captures.place, captures.id, {name}.place""",
+        values,
+    )
+
+
 def incidents(link: Link, wanted: Filter, limit: int, offset: int) -> list[StoredIncident]:
-    """Return one page of incidents, worst and then latest first."""
+    """Return one page of incidents, worst and then largest first."""
     where, values = _incidents_where(wanted)
     rows = link.rows(
-        f"SELECT * FROM incidents WHERE {where} ORDER BY rank, start_ns DESC, id LIMIT :limit OFFSET :offset",
+        f"SELECT * FROM incidents WHERE {where} ORDER BY rank, captures DESC, start_ns DESC, id LIMIT :limit OFFSET :offset",
         values | {"limit": limit, "offset": offset},
     )
     return [incident_of(row) for row in rows]
@@ -107,27 +122,57 @@ def incident(link: Link, id: str, owner: Owner) -> StoredIncident | None:
 
 
 def outliers(link: Link, of: StoredIncident) -> list[StoredIncident]:
-    """Return claims of another cause at the same server and time, of accounts in common; largest first."""
-    if of.server is None:
+    """Return smaller incidents, surely of another cause, at the same server and time, of accounts in common; largest first."""
+    if of.server is None or of.captures < 2:
         return []
-    shared = """EXISTS (SELECT 1 FROM incident_names AS mine JOIN incident_names AS theirs
-                        ON theirs.kind = mine.kind AND theirs.name = mine.name
-                        WHERE mine.incident_id = :id AND mine.kind = 'account' AND theirs.incident_id = incidents.id)"""
+    shared = f"""id IN (SELECT theirs.incident_id FROM incident_names AS mine JOIN incident_names AS theirs
+                        ON {_SAME_NAME} WHERE mine.incident_id = :id AND mine.kind = 'account')"""
     rows = link.rows(
-        f"""SELECT * FROM incidents WHERE owner = :owner AND server = :server AND cause <> :cause
+        f"""SELECT * FROM incidents WHERE owner = :owner AND server = :server AND cause <> :cause AND captures < :captures
+            AND id <> :id
             AND verdict IN ('confirmed', 'likely') AND start_ns <= :until AND end_ns >= :since
             AND {shared if of.accounts else "1 = 1"} ORDER BY captures DESC, id LIMIT :most""",
-        {
-            "owner": of.owner or "",
-            "server": of.server,
-            "cause": of.cause,
-            "since": (of.start_ns or 0) - NEAR_NS,
-            "until": (of.end_ns or 0) + NEAR_NS,
-            "most": MOST_OUTLIERS,
-        }
-        | ({"id": of.id} if of.accounts else {}),
+        {"cause": of.cause, "captures": of.captures, "most": MOST_OUTLIERS, **_there(of)},
     )
     return [incident_of(row) for row in rows]
+
+
+def story(link: Link, of: StoredIncident) -> list[dict[str, Any]]:
+    """Return members of an incident, and captures that show its accounts at its server and time; by time."""
+    witnesses = """SELECT capture_id FROM presences WHERE owner = :owner AND server = :server
+                   AND start_ns <= :until AND end_ns >= :since"""
+    if of.accounts:
+        witnesses += " AND account IN (SELECT name FROM incident_names WHERE incident_id = :id AND kind = 'account')"
+    wanted = "SELECT capture_id FROM findings WHERE incident_id = :id"
+    if of.server is not None:
+        wanted += f" UNION {witnesses}"
+    values = _there(of) if of.server is not None else {"id": of.id}
+    return link.rows(f"SELECT {_LISTED} FROM captures WHERE id IN ({wanted}) ORDER BY start_ns, id", values)
+
+
+def logins_there(link: Link, of: StoredIncident, batch: str) -> tuple[int, int]:
+    """Return how many logins were accepted and refused, in a batch, of accounts that may be another store's."""
+    accounts = {f"account{number}": name for number, name in enumerate(of.accounts)}
+    named = f"AND logins.account IN ({', '.join(f':{name}' for name in accounts)})" if accounts else ""
+    rows = link.rows(
+        f"""SELECT logins.outcome AS outcome, COUNT(*) AS n FROM captures
+            JOIN logins ON logins.capture_id = captures.id
+            WHERE captures.batch = :batch AND logins.server = :server {named} GROUP BY logins.outcome""",
+        {"batch": batch, "server": of.server or "", **accounts},
+    )
+    counts = {row["outcome"]: int(row["n"]) for row in rows}
+    return counts.get("accepted", 0), counts.get("refused", 0)
+
+
+def _there(of: StoredIncident) -> dict[str, Any]:
+    """Return the values that ask for what happened at an incident's place."""
+    return {
+        "id": of.id,
+        "owner": of.owner or "",
+        "server": of.server,
+        "since": (of.start_ns or 0) - NEAR_NS,
+        "until": (of.end_ns or 0) + NEAR_NS,
+    }
 
 
 def _mine(owner: Owner) -> tuple[str, dict[str, Any]]:
@@ -148,7 +193,17 @@ def _where(wanted: Filter) -> tuple[str, dict[str, Any]]:
 
 
 def _incidents_where(wanted: Filter) -> tuple[str, dict[str, Any]]:
-    return _with_text(*_equal(wanted, ("cause", "verdict")), wanted.text)
+    parts, values = _equal(wanted, ("cause", "verdict"))
+    if wanted.incident is not None:
+        parts.append("id = :incident")
+        values["incident"] = wanted.incident
+    if wanted.batch is not None:
+        parts.append(
+            """id IN (SELECT findings.incident_id FROM captures JOIN findings ON findings.capture_id = captures.id
+                      WHERE captures.batch = :batch)"""
+        )
+        values["batch"] = wanted.batch
+    return _with_text(parts, values, wanted.text)
 
 
 def _equal(wanted: Filter, names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:

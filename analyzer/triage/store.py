@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -188,15 +188,52 @@ class Store:
             self._keep(link, row, answer, key, {})
             return str(values["id"])
 
-    def known(self, sha256: str, key: str, *, owner: str | None = None) -> Case | None:
-        """Return a finished capture of the same content under the same key, whose result can be used again."""
+    def known(self, sha256: str, key: str, *, location: str = "", owner: str | None = None) -> Case | None:
+        """Return a finished capture of the same content under the same key, whose result can be used again.
+
+        Of several, one that lies at ``location``.
+        """
         with self._pool.transaction(writes=False) as link:
             rows = link.rows(
                 """SELECT * FROM captures WHERE sha256 = :sha256 AND key = :key AND owner = :owner
-                   AND state NOT IN ('queued', 'running') ORDER BY submitted_ns, id LIMIT 1""",
-                {"sha256": sha256, "key": key, "owner": owner or ""},
+                   AND state NOT IN ('queued', 'running')
+                   ORDER BY CASE WHEN location = :location THEN 0 ELSE 1 END, submitted_ns, id LIMIT 1""",
+                {"sha256": sha256, "key": key, "location": location, "owner": owner or ""},
             )
         return case_of(rows[0]) if rows else None
+
+    def stand(self, id: str, item: Item) -> None:
+        """Say where a known capture stands in the batch that names it now."""
+        with self._pool.transaction(writes=True) as link:
+            entries.place_in_batch(link, _item(item, None) | {"id": id})
+
+    # -- captures read together
+
+    def story(self, incident: StoredIncident) -> list[Case]:
+        """Return the captures that may settle an incident together.
+
+        Its members, and those that show the same accounts at the same server and time without being refused.
+        """
+        with self._pool.transaction(writes=False) as link:
+            return [case_of(row) for row in lists.story(link, incident)]
+
+    def joined(self, id: str) -> str | None:
+        """Return what :meth:`join` was told of the captures that were read together the last time."""
+        with self._pool.transaction(writes=False) as link:
+            rows = link.rows("SELECT joined_of FROM incidents WHERE id = :id", {"id": id})
+        return rows[0]["joined_of"] if rows else None
+
+    def join(self, id: str, of: str, told: Mapping[str, Any] | None) -> None:
+        """Keep what captures of an incident prove together.
+
+        Args:
+            id: Of the incident.
+            of: Says which captures were read, so that it need not be done again.
+            told: With the joined ``finding`` of the contract, which then speaks for the incident; None when it says no
+                more than each alone.
+        """
+        with self._pool.transaction(writes=True, alone=True) as link:
+            clusters.join(link, id, of, told)
 
     # -- deleting
 
@@ -266,7 +303,7 @@ class Store:
             return entries.file(link, id, name)
 
     def incidents(self, wanted: Filter, *, limit: int = PAGE, offset: int = 0) -> list[StoredIncident]:
-        """Return one page of incidents, worst and then latest first; owner, cause, verdict and text of the filter count."""
+        """Return one page of incidents, worst and then largest first; the filter's state does not count."""
         with self._pool.transaction(writes=False) as link:
             return lists.incidents(link, wanted, limit, offset)
 
@@ -287,6 +324,16 @@ class Store:
         """
         with self._pool.transaction(writes=False) as link:
             return lists.outliers(link, incident)
+
+    def table(self, name: str, columns: Sequence[str], owner: Owner) -> list[dict[str, Any]]:
+        """Return all rows of ``sessions``, ``logins`` or ``findings``, with id and path of their capture."""
+        with self._pool.transaction(writes=False) as link:
+            return lists.table(link, owner, name, columns)
+
+    def logins_there(self, incident: StoredIncident, batch: str) -> tuple[int, int]:
+        """Return how many logins of an incident's accounts at its server the captures of a batch show: accepted, refused."""
+        with self._pool.transaction(writes=False) as link:
+            return lists.logins_there(link, incident, batch)
 
     def needs(self, sha256: str) -> bool:
         """Tell whether any capture has these octets."""

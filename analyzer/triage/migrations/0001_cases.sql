@@ -70,8 +70,8 @@ CREATE TABLE incidents (
   joined_of TEXT,                    -- the contents that were read together, digested
   joined TEXT                        -- what came of it, JSON; NULL when it added nothing
 );
-CREATE INDEX incidents_worst ON incidents (rank, start_ns DESC, id);
-CREATE INDEX incidents_of_owner ON incidents (owner, rank, start_ns DESC, id);
+CREATE INDEX incidents_worst ON incidents (rank, captures DESC, start_ns DESC, id);
+CREATE INDEX incidents_of_owner ON incidents (owner, rank, captures DESC, start_ns DESC, id);
 CREATE INDEX incidents_untidy ON incidents (id) WHERE tidy = 0;
 CREATE INDEX incidents_by_place ON incidents (owner, server, start_ns);
 
