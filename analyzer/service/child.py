@@ -29,17 +29,29 @@ def analysed(path: str, options: dict[str, Any]) -> dict[str, Any]:
     from analyzer.analysis import read
     from analyzer.report.model import document
 
-    analysis = read(Path(path), strict=False)
+    analysis = read(Path(path), strict=False, engine=options["engine"])
     result = renamed(analysis.result._replace(dialogues=analysis.dialogues()), Path(path).name, options["name"])
     return shortened(document(result)) | {PAGE: _page(result)}
 
 
-def proven(path: str, options: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 (every target takes them)
+def proven(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the frames that prove the findings, as a pcapng in base64."""
     from analyzer.analysis import read
 
-    octets = read(Path(path), strict=False).evidence()
+    octets = read(Path(path), strict=False, engine=options["engine"]).evidence()
     return {"captures": [], "records": [1], OCTETS: base64.b64encode(octets).decode()}
+
+
+def prepare(folder: Path) -> None:
+    """Load what all of this needs, by doing it once; ``folder`` takes a capture for that long."""
+    from analyzer.triage import worker
+    from analyzer.triage.rehearsal import capture
+
+    worker.prepare(folder)
+    path = folder / "rehearsal.pcap"
+    path.write_bytes(capture())
+    json.dumps(analysed(str(path), {"name": "rehearsal", "engine": "native"}))
+    path.unlink()
 
 
 def _page(result: Result) -> str | None:

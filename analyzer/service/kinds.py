@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analyzer.capture.content import SNIFF_BYTES, UTF16, is_text, packing
 from analyzer.capture.formats import EVENT_LOG_MAGIC, by_magic, recognise
-from analyzer.errors import AnalyzerError, UnknownFormat
+from analyzer.errors import AnalyzerError
 
 __all__ = ["SNIFF_BYTES", "refusal"]
 
@@ -15,7 +15,6 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<|#!|%!|\{\\rtf)")
 """Pages, scripts, PostScript and letters are text, and hold no packets."""
 _EVENTS = re.compile(rb"<Events?\b")
 """Exported Windows events begin like a page."""
-_NOBODYS = "no format known here"
 
 
 def refusal(start: bytes) -> str | None:
@@ -30,20 +29,13 @@ def refusal(start: bytes) -> str | None:
         return None
     if is_text(start):
         return "a page or a script, not a capture" if _is_markup(start) else None
-    return _unknown(start)
+    try:
+        recognise(start, Path("upload"))
+    except AnalyzerError as error:
+        return str(error)
+    return None
 
 
 def _is_markup(start: bytes) -> bool:
     text = start.replace(b"\0", b"")[2:] if start.startswith(UTF16) else start
     return bool(_MARKUP.match(text)) and not _EVENTS.search(text)
-
-
-def _unknown(start: bytes) -> str | None:
-    """Return what is wrong with it; None for a capture that only tshark reads."""
-    try:
-        recognise(start, Path("upload"))
-    except UnknownFormat as unknown:
-        return None if unknown.foreign and _NOBODYS not in str(unknown) else str(unknown)
-    except AnalyzerError as error:
-        return str(error)
-    return None

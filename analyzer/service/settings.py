@@ -153,7 +153,9 @@ def proxy_of(peer: str | None, secret: Path | None) -> Proxy | None:
     if peer is None and secret is None:
         return None
     if peer is None or secret is None:
-        raise ServiceError("a proxy is trusted by its address and its secret", hint="--proxy ADDRESS --proxy-secret-file FILE")
+        raise ServiceError(
+            "a proxy is trusted by its address and its secret", hint="--proxy ADDRESS --proxy-secret-file FILE"
+        )
     try:
         text = secret.read_text("utf-8").strip()
     except (OSError, UnicodeError) as error:

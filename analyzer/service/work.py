@@ -13,9 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from analyzer.at import NS_PER_S
 from analyzer.errors import AnalyzerError
@@ -25,7 +23,8 @@ from analyzer.service.files import HOUR_S, Files
 from analyzer.service.intake import KEY
 from analyzer.service.settings import Limits
 from analyzer.triage.case import EVERYBODY, Case
-from analyzer.triage.isolated import Answer, isolated, kill
+from analyzer.triage.isolated import Answer, isolated
+from analyzer.triage.spares import Spares
 from analyzer.triage.store import Store
 
 REPORT_PAGE = "report.html"
@@ -37,6 +36,8 @@ TIDY_S = 60.0
 GRACE_S = 60.0
 """Behind the limit of an analysis; whoever is longer at it has died."""
 DAY_S = 24 * HOUR_S
+ENGINE = "native"
+"""Captures of strangers: no other program may be started for one."""
 
 Analyse = Callable[..., Answer]
 
@@ -50,7 +51,7 @@ class Works:
         self._bell = threading.Condition()
         self._rung = 0
         self._stopping = threading.Event()
-        self._pids: dict[str, int] = {}
+        self._spares = Spares()
         self._threads: list[threading.Thread] = []
         self._proofs = threading.Semaphore(max(1, limits.jobs))
         self.tidiers: list[Callable[[], None]] = []
@@ -76,8 +77,7 @@ class Works:
         """End, at once: what is being analysed goes back into the queue."""
         self._stopping.set()
         self.wake()
-        for pid in list(self._pids.values()):
-            kill(pid)
+        self._spares.close()
         for thread in self._threads:
             thread.join(GRACE_S)
         for thread in self._threads[:-1]:
@@ -109,31 +109,28 @@ class Works:
             self._bell.wait_for(lambda: self._rung != rung or self._stopping.is_set(), LOOK_S)
 
     def _do(self, case: Case, worker: str) -> None:
-        answer = self._answer(case, worker)
+        answer = self._answer(case)
         if self._stopping.is_set() and answer.document is None:
             return  # it was killed for that, and is put back
         page = (answer.document or {}).pop(PAGE, None)
         self._store.finish(case.id, answer, worker=worker, key=KEY, files={REPORT_PAGE: page.encode()} if page else {})
 
-    def _answer(self, case: Case, worker: str) -> Answer:
+    def _answer(self, case: Case) -> Answer:
         path = Path(case.location) if case.location else self._files.blob(case.sha256 or "")
         if not path.is_file():
             return Answer("error", "its octets are gone; upload it again", None)
-        try:
-            return self._isolated(path, ANALYSED, {"name": case.name}, started=partial(self._begun, worker))
-        finally:
-            self._pids.pop(worker, None)
+        return self._isolated(path, ANALYSED, {"name": case.name})
 
-    def _isolated(self, path: Any, target: str, options: dict[str, str], **more: Any) -> Answer:
+    def _isolated(self, path: Path, target: str, options: dict[str, str]) -> Answer:
         limits = self._limits
         return self._analyse(
-            path, timeout_s=limits.timeout_s, memory_mb=limits.memory_mb, options=options, target=target, **more
+            path,
+            timeout_s=limits.timeout_s,
+            memory_mb=limits.memory_mb,
+            options=options | {"engine": ENGINE},
+            target=target,
+            spares=self._spares,
         )
-
-    def _begun(self, worker: str, pid: int) -> None:
-        self._pids[worker] = pid
-        if self._stopping.is_set():
-            kill(pid)
 
     def _tidy(self) -> None:
         """Look after what was left lying, until the end."""
