@@ -26,14 +26,14 @@ FLOORS = {
 STRANGERS = {"capture": "protocols", "protocols": "capture", "rules": "remedies", "remedies": "rules"}
 """Floors of equal height that must not know each other."""
 HEAVY = frozenset({
-    "IPython", "fsspec", "jinja2", "markupsafe", "matplotlib", "numpy", "openpyxl", "pandas", "psycopg", "pyarrow", "pydantic",
-    "pyshark", "rich", "scapy", "typer",
+    "IPython", "dask", "distributed", "fsspec", "jinja2", "markupsafe", "matplotlib", "numpy", "openpyxl", "pandas", "psycopg",
+    "pyarrow", "pydantic", "pyshark", "rich", "scapy", "typer",
 })  # fmt: skip
 HEAVY_ALLOWED = {"cli.py": {"typer"}, "report/contract.py": {"pydantic"}}
 """Where a heavy package may be loaded with its module: verbs are typer's from the first line on, the schema pydantic's."""
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "manager", "base", "common"})
 NETWORK = frozenset({"http", "requests", "smtplib", "ssl", "urllib", "imaplib", "poplib"})
-CONNECTS = re.compile(r"\bsocket\.(?:socket|create_connection|create_server)\(|\bopen_connection\(")
+CONNECTS = re.compile(r"\bsocket\.(?:socket(?!\(fileno=)|create_connection|create_server)\(|\bopen_connection\(")
 CONNECTING = frozenset({"probe.py"})
 """Files that may open connections."""
 CLOCKS = re.compile(r"\b(?:time|datetime|date|dt)\.(?:time|time_ns|monotonic|perf_counter|now|utcnow|today)\(")

@@ -119,6 +119,7 @@ def test_record_fields_are_documented(path: str) -> None:
         pytest.param(house.connections, "cli.py", "s = socket.socket()", 1, id="connection"),
         pytest.param(house.connections, "probe.py", "import ssl\ns = socket.socket()", 0, id="the probe's own"),
         pytest.param(house.connections, "cli.py", "import socket\ns = socket.inet_ntop(1, b)", 0, id="no connection"),
+        pytest.param(house.connections, "cli.py", "s = socket.socket(fileno=3)", 0, id="an end that was handed over"),
         pytest.param(house.prints, "rules/a.py", "print(1)", 1, id="print"),
         pytest.param(house.prints, "rules/a.py", "console.print(1)", 0, id="console"),
         pytest.param(house.prints, "cli.py", "print(1)", 0, id="print in cli"),

@@ -7,15 +7,12 @@ What is in the store under the same key is not looked at again, so that a run th
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +22,15 @@ from analyzer.triage.baseline import Change, changes
 from analyzer.triage.case import Case, Filter, Item
 from analyzer.triage.gather import INSIDE, Input, gather
 from analyzer.triage.incidents import Incident, incidents
-from analyzer.triage.isolated import MEMORY_MB, TIMEOUT_S, Answer, isolated, kill
+from analyzer.triage.isolated import MEMORY_MB, TIMEOUT_S, Answer, isolated
+from analyzer.triage.pool import answers
 from analyzer.triage.row import Row, conclusion, findings, key
 from analyzer.triage.store import Store
 from analyzer.triage.stories import join, renamed_in
 from analyzer.triage.story import TARGET
 
-AHEAD = 2
-"""Captures handed to the pool for each process: enough that none waits, few enough to stop at once."""
-
 MOST_JOINED = 200
 """Incidents of a batch whose members are read together: the worst."""
-
-Run = Callable[..., Answer]
-
 
 @dataclass(frozen=True, slots=True)
 class TriageResult:
@@ -76,7 +68,7 @@ def triage(
     progress: Callable[[Row, int, int], None] | None = None,
     options: Mapping[str, Any] | None = None,
     target: str = TARGET,
-    started: Callable[[Path, int], None] | None = None,
+    scheduler: str | None = None,
 ) -> TriageResult:
     """Analyse files, folders, archives and addresses, each capture in a process of its own.
 
@@ -91,63 +83,28 @@ def triage(
         progress: Called as rows are done, not in order, with the row, how many are done and how many there are.
         options: Keyword arguments of :func:`analyzer.read`.
         target: What to run inside the process; see :func:`analyzer.triage.isolated.isolated`.
-        started: Called with each capture and the id of its process, from the thread that waits for it.
+        scheduler: Address of a Dask scheduler, such as tcp://host:8786; its workers do it, and read the same paths.
 
     Raises:
         StoreError: the store, or the baseline, cannot be used.
+        AnalyzerError: the scheduler cannot be used.
     """
-    run = partial(isolated, timeout_s=timeout_s, memory_mb=memory_mb, options=options, target=target)
+    limits: dict[str, Any] = {"timeout_s": timeout_s, "memory_mb": memory_mb, "options": options, "target": target}
     with ExitStack() as stack:
         kept = store if isinstance(store, Store) else stack.enter_context(Store.open(store))
         before = stack.enter_context(Store.open(baseline, create=False)) if baseline is not None else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailscope-")))
         inputs = list(gather(paths, folder))
         batch = _Batch(kept, f"{key(options or {})} {target}", len(inputs), progress)
-        answers = _answers(batch.unknown(inputs), run, jobs or os.cpu_count() or 1, started)
-        with closing(answers):
-            for sha256, answer in answers:
+        with closing(answers(batch.unknown(inputs), jobs=jobs, scheduler=scheduler, **limits)) as told:
+            for sha256, answer in told:
                 batch.keep(sha256, answer)
         kept.tidy()
         files = {one.location: one.path for one in inputs if one.problem is None}
         for incident in kept.incidents(Filter(None, batch=batch.name), limit=MOST_JOINED):
-            join(kept, incident, lambda case: lies(case, files), run, batch.key)
+            join(kept, incident, lambda case: lies(case, files), partial(isolated, **limits), batch.key)
         found = incidents(kept, batch.name)
         return TriageResult(batch.rows(), found, None if before is None else changes(before, kept, found, batch.name))
-
-
-def _answers(
-    todo: Iterator[tuple[str, Input]], run: Run, jobs: int, started: Callable[[Path, int], None] | None
-) -> Generator[tuple[str, Answer]]:
-    """Yield answers as they are done; what is to be done is asked for no earlier than a process is free for it."""
-    running: dict[Path, int] = {}
-
-    def begun(path: Path, pid: int) -> None:
-        running[path] = pid
-        if started:
-            started(path, pid)
-
-    def ask(path: Path) -> Answer:
-        answer = run(path, started=partial(begun, path))
-        running.pop(path, None)
-        return answer
-
-    pool = ThreadPoolExecutor(max_workers=jobs)
-    waiting: dict[Future[Answer], str] = {}
-    try:
-        while True:
-            for sha256, one in islice(todo, jobs * AHEAD - len(waiting)):
-                waiting[pool.submit(ask, one.path)] = sha256
-            if not waiting:
-                return
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                yield waiting.pop(future), future.result()
-    except BaseException:  # Ctrl-C above all: the workers do not hear it, and must not be waited for
-        pool.shutdown(wait=False, cancel_futures=True)
-        for pid in list(running.values()):
-            kill(pid)
-        raise
-    finally:
-        pool.shutdown()
 
 
 class _Batch:
@@ -159,8 +116,8 @@ class _Batch:
         self._rows: dict[int, Row] = {}
         self._waiting: dict[str, list[tuple[int, Input, Item]]] = {}
 
-    def unknown(self, inputs: Iterable[Input]) -> Iterator[tuple[str, Input]]:
-        """Yield contents to be analysed, each once, by digest; answer the rest."""
+    def unknown(self, inputs: Iterable[Input]) -> Iterator[tuple[str, Path]]:
+        """Yield contents to be analysed, each once: digest, and a file that has it; answer the rest."""
         for place, one in enumerate(inputs):
             item = self._item(place, one)
             if item.sha256 is None:
@@ -171,7 +128,7 @@ class _Batch:
                 self._reuse(place, one, item, known)
             else:
                 self._waiting[item.sha256] = [(place, one, item)]
-                yield item.sha256, one
+                yield item.sha256, one.path
 
     def keep(self, sha256: str, answer: Answer) -> None:
         """Keep the answer for a content, for every input that has it."""

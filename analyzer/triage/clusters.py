@@ -21,9 +21,12 @@ NEAR_NS = 30 * 60 * NS_PER_S
 MOST_NAMES = 50
 """Accounts and clients written in an incident's row; all of them lie beside it."""
 
-_FIELDS = "id, owner, cause, server, verdict, confidence, rank, title, start_ns, end_ns, captures, clients, accounts, nameless, search"
+_FIELDS = (
+    "id, owner, cause, server, verdict, confidence, rank, title, start_ns, end_ns, captures, clients, accounts, nameless, "
+    "search, joined_of, joined"
+)
 _GROWS = (
-    "verdict", "confidence", "rank", "title", "start_ns", "end_ns", "captures", "clients", "accounts", "search",
+    "verdict", "confidence", "rank", "title", "start_ns", "end_ns", "captures", "clients", "accounts", "search", "joined",
 )  # fmt: skip
 
 
@@ -155,6 +158,8 @@ def _new(owner: str, fault: dict[str, Any], accounts: Sequence[str], clients: in
         "accounts": json.dumps(sorted(accounts)[:MOST_NAMES]),
         "nameless": int(not accounts),
         "search": _search(fault["title"], fault["server"], fault["cause"], sorted(accounts)),
+        "joined_of": None,
+        "joined": None,
     }
 
 

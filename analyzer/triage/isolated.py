@@ -1,8 +1,9 @@
-"""Analyse one capture in a fresh, limited process: nothing in a hostile file can take the others down.
+"""Analyse captures in a fresh, limited process: nothing in a hostile file can take the others down.
 
-The process has no standard input, a wall-clock limit, limits of memory and processor time where the system offers them
-(POSIX), and a bounded answer through a pipe. It leads a process group of its own, so that a program it started dies with
-it at time-out. It imports what this process would import, and nothing from the current folder or the environment.
+The process ends with its answer and saw no other capture. It has no standard input, nothing of the environment, a limit of
+wall clock, and where the system can (POSIX) limits of processor time, memory and written files; on Linux it cannot open a
+connection; where bubblewrap is installed it also sees no network, no home, and of all files only the captures it was
+given. What it started dies with it. The same function serves triage, Dask's workers and the service.
 """
 
 from __future__ import annotations
@@ -11,29 +12,25 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from analyzer.text import clean
+from analyzer.triage.spares import SPARES, SpareLostError, Spares, import_path
+from analyzer.triage.template import ANSWER_LIMIT_BYTES, FILES_LIMIT
 
 TIMEOUT_S = 60.0
 """A gigabyte is read in a few seconds; a minute leaves room for packed files and slow disks."""
 MEMORY_MB = 1024
-"""Libraries take about 150 MiB; a capture is read window by window."""
-ANSWER_LIMIT_BYTES = 16 << 20
-"""Findings of one capture take some kilobytes; a longer answer is a fault of ours."""
-GRACE_S = 2.0
-"""From the end of the answer to the end of the process."""
+"""Besides Python and its libraries; a capture is read window by window."""
+SCRATCH_MB = 4096
+"""A packed capture may unpack to 4 GiB, and beyond 64 MiB does so in a temporary file."""
+LIVES = 2
+"""Spare processes that one capture may lose: the first may have been an accident."""
 TARGET = "analyzer.triage.worker:analysed"
-
-_START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from analyzer.triage.worker import main; main(sys.argv[2])"
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread's buffers count as memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,115 +46,116 @@ class Answer:
 
 
 def isolated(
-    path: Path | str,
+    path: Path | str | Sequence[Path | str],
     *,
     timeout_s: float = TIMEOUT_S,
+    cpu_s: float | None = None,
     memory_mb: int = MEMORY_MB,
+    scratch_mb: int = SCRATCH_MB,
     options: Mapping[str, Any] | None = None,
     target: str = TARGET,
-    started: Callable[[int], None] | None = None,
+    spares: Spares = SPARES,
 ) -> Answer:
     """Analyse one capture in a process of its own and return what became of it; never raises on a bad capture.
 
     Args:
-        path: The capture.
-        timeout_s: Wall-clock limit of the whole run, in seconds; also that of processor time.
-        memory_mb: Memory limit in MiB.
-        options: Keyword arguments of :func:`analyzer.read`, as JSON can carry them.
-        target: ``module:function`` to run inside, taking path and options.
-        started: Called with the process id once the process runs.
+        path: The capture, or several that belong together: members of one incident, files of a ring buffer, a server's log.
+        timeout_s: Wall-clock limit of the whole run, in seconds.
+        cpu_s: Limit of processor time, in seconds; as much when None.
+        memory_mb: Memory limit in MiB, besides what Python and its libraries take.
+        scratch_mb: Limit of each temporary file, in MiB; with 0, packed captures must fit into memory.
+        options: Keyword arguments of :func:`analyzer.read`, as JSON can carry them; files they name are not seen in a box.
+            With the engine "native" no other program can be started: wise for captures of strangers.
+        target: ``module:function`` to run inside, taking the paths, and ``options`` by name; what the function
+            ``prepare(folder)`` of the same module loads is there before the first capture.
+        spares: Where the process comes from; whoever closes it ends what runs.
     """
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    if len(paths) > FILES_LIMIT:
+        return Answer("error", f"more than {FILES_LIMIT} captures at once", None)
     job = {
-        "path": str(path),
+        "paths": [os.path.abspath(one) for one in paths],  # noqa: PTH100 (a link's own name is the one to show)
         "options": dict(options or {}),
         "memory_mb": memory_mb,
-        "cpu_s": math.ceil(timeout_s) + 1,
+        "scratch_mb": scratch_mb,
+        "cpu_s": math.ceil(cpu_s or timeout_s),
         "target": target,
     }
     try:
-        process = _begin(job)
+        status, octets = _told(job, timeout_s, spares)
+    except TimeoutError:
+        return _late(timeout_s)
+    except _Unopened as error:
+        return Answer("error", f"cannot be opened: {error}", None)
+    except SpareLostError:
+        return Answer("error", "stopped" if spares.closed else f"its process was lost {LIVES} times", None)
     except OSError as error:
         return Answer("error", f"no process could be started: {error.strerror}", None)
+    return _answer(octets, status, cpu_s or timeout_s)
+
+
+class _Unopened(Exception):
+    """A capture that is not there, or is not ours to read."""
+
+
+def _told(job: dict[str, Any], timeout_s: float, spares: Spares) -> tuple[int, bytes | None]:
+    if not hasattr(os, "fork"):
+        from analyzer.triage import fresh
+
+        return fresh.ask(job, import_path(), timeout_s)
+    for life in range(LIVES):
+        try:
+            return _asked(job, timeout_s, spares, fresh=life > 0)
+        except SpareLostError:
+            if spares.closed:
+                break
+    raise SpareLostError
+
+
+def _asked(job: dict[str, Any], timeout_s: float, spares: Spares, *, fresh: bool) -> tuple[int, bytes | None]:
+    """Ask one spare process; it is kept only if its child ended well."""
+    spare, well = spares.take(job["target"], fresh=fresh), False
     try:
-        if started:
-            started(process.pid)
-        octets, in_time = _output(process, timeout_s)
+        with ExitStack() as stack:
+            files = [_opened(path, stack) for path in job["paths"]]
+            status, octets = spare.ask(job, files if spare.boxed else [], timeout_s)
+        well = status == 0 and bool(octets)
+    except _Unopened:
+        well = True
+        raise
     finally:
-        _end(process)
-    return _answer(octets, process.returncode, timeout_s) if in_time else _late(timeout_s)
+        spares.give_back(spare, well=well)
+    return status, octets
 
 
-def kill(pid: int) -> None:
-    """Kill a worker that was started here, and whatever it started; harmless when it is gone."""
-    with suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(pid, signal.SIGKILL)  # it leads a group of its own, which has its id
-        else:
-            os.kill(pid, signal.SIGTERM)  # Windows: TerminateProcess
-
-
-def _begin(job: Mapping[str, Any]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 (this interpreter, no shell)
-        [sys.executable, "-I", "-c", _START, json.dumps(_import_path()), json.dumps(job)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **_ONE_THREAD},
-        start_new_session=True,
-    )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        kill(process.pid)
-        process.wait()
-
-
-def _import_path() -> list[str]:
-    package = str(Path(__file__).resolve().parents[2])
-    known = [entry for entry in sys.path if Path(entry).is_absolute()]
-    return known if package in known else [package, *known]
-
-
-def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bool]:
-    """Return what the process printed, one octet past the limit at most, and whether it was done in time."""
-    kept = bytearray()
-    reader = threading.Thread(target=_drain, args=(process.stdout, kept), daemon=True)
-    reader.start()
-    reader.join(timeout_s)
-    in_time = not reader.is_alive()
-    if in_time and len(kept) <= ANSWER_LIMIT_BYTES:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-    _end(process)
-    reader.join()
-    return bytes(kept), in_time
-
-
-def _drain(pipe: IO[bytes], kept: bytearray) -> None:
-    with pipe:
-        while len(kept) <= ANSWER_LIMIT_BYTES and (piece := os.read(pipe.fileno(), 1 << 16)):
-            kept += piece
+def _opened(path: str, stack: ExitStack) -> int:
+    """Open a capture, for a process that sees no files; what became a pipe meanwhile must not hold us up."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise _Unopened(error.strerror) from error
+    stack.callback(os.close, file)
+    return file
 
 
 def _late(timeout_s: float) -> Answer:
     return Answer("timeout", f"took longer than {timeout_s:g} s", None)
 
 
-def _answer(octets: bytes, status: int, timeout_s: float) -> Answer:
-    if len(octets) > ANSWER_LIMIT_BYTES:
+def _answer(octets: bytes | None, status: int, cpu_s: float) -> Answer:
+    if octets is None:
         return Answer("error", f"answered more than {ANSWER_LIMIT_BYTES >> 20} MiB", None)
     if status == -getattr(signal, "SIGXCPU", 0):
-        return Answer("timeout", f"used more than {timeout_s:g} s of processor time", None)
+        return Answer("timeout", f"used more than {cpu_s:g} s of processor time", None)
     if status < 0:
         return Answer("error", f"killed by signal {-status}", None)
     try:
         told = json.loads(octets)
+        return _reported(told["document"]) if "document" in told else Answer(told["state"], clean(told["reason"]), None)
     except ValueError:
         return Answer("error", f"ended with status {status} and no answer", None)
-    if "document" not in told:
-        return Answer(told["state"], clean(told["reason"]), None)
-    return _reported(told["document"])
+    except (AttributeError, KeyError, TypeError, RecursionError):  # of a child that is no longer ours
+        return Answer("error", "answered what is no report", None)
 
 
 def _reported(document: dict[str, Any]) -> Answer:

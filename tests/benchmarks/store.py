@@ -22,7 +22,14 @@ BOUND_MS = 200
 """A page that takes longer feels slow."""
 ROUNDS = 5
 OWNERS = ("alice", "bob", "carol", None)
-CAUSES = ("per_user_connection_limit", "bad_credentials", "server_restart", "undetermined", "account_locked", "port_closed")
+CAUSES = (
+    "per_user_connection_limit",
+    "bad_credentials",
+    "server_restart",
+    "undetermined",
+    "account_locked",
+    "port_closed",
+)
 VERDICTS = ("confirmed", "likely", "suspected", "suspected", "suspected")
 HOUR_S = 3600
 
@@ -32,7 +39,9 @@ def fill(store: Store, rows: int, seed: int = 7) -> float:
     chance, began = random.Random(seed), time.perf_counter()
     for number in range(rows):
         owner = chance.choice(OWNERS)
-        item = Item(f"uploads/pc-{number % 977}/capture-{number}.pcap", f"capture-{number}.pcap", f"{number:064x}", 10**6)
+        item = Item(
+            f"uploads/pc-{number % 977}/capture-{number}.pcap", f"capture-{number}.pcap", f"{number:064x}", 10**6
+        )
         store.record(item, Answer("ok", None, document(chance, number)), key="k", owner=owner)
     return rows / (time.perf_counter() - began)
 
@@ -96,9 +105,12 @@ def pages(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"incidents, a word, {whose}", lambda o=owner: store.incidents(Filter(o, text="agent77@"))  # type: ignore[misc]
         yield f"count of incidents, {whose}", lambda o=owner: store.count_incidents(Filter(o))  # type: ignore[misc]
     worst = store.incidents(everybody, limit=1)[0]
-    yield "one incident with its members and outliers", lambda: (
-        store.captures(Filter(worst.owner, incident=worst.id)),
-        store.outliers(worst),
+    yield (
+        "one incident with its members and outliers",
+        lambda: (
+            store.captures(Filter(worst.owner, incident=worst.id)),
+            store.outliers(worst),
+        ),
     )
     one = store.captures(everybody, limit=1)[0]
     yield "one capture with its report", lambda: store.document(one.id, one.owner)

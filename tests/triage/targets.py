@@ -3,13 +3,19 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from analyzer.errors import CaptureError, UnknownFormat
+
+SEEN: list[str] = []
 
 
 def told(path: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -18,17 +24,22 @@ def told(path: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def hang(path: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Start a child that hangs too, leave its pid beside the file, and hang."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    Path(options["pid"]).write_text(str(child.pid))
+    """Start a child that hangs too, known by a word in its command, and hang."""
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", options["mark"]])
     time.sleep(60)
     return {}
 
 
+def slow(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Take a while."""
+    time.sleep(0.5)
+    return told(path, options)
+
+
 def spin(path: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Use up the processor time at once, as far as the limit is concerned."""
-    os.kill(os.getpid(), signal.SIGXCPU)
-    return {}
+    """Never end."""
+    while True:
+        pass
 
 
 def eat(path: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +61,11 @@ def leave(path: str, options: dict[str, Any]) -> dict[str, Any]:
 def flood(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """Answer far too much."""
     return {"more": "x" * (20 << 20)}
+
+
+def nonsense(path: str, options: dict[str, Any]) -> Any:
+    """Answer what is no report."""
+    return {"captures": [7]}
 
 
 def chatter(path: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -80,10 +96,60 @@ def bug(path: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def waits(path: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Answer at once, except for the victim, who waits to be killed."""
+    """Answer at once, except for the victim, who hangs."""
     if Path(path).name == "victim.pcap":
-        time.sleep(60)
+        return hang(path, options)
     return report()
+
+
+def poisoned(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Do what the file's name says, or analyse it."""
+    from analyzer.triage.worker import analysed
+
+    bad = {"segfault": crash, "loop": spin, "eater": eat, "exception": bug, "kill": kill}
+    return bad.get(Path(path).stem, analysed)(path, options=options)
+
+
+def kill(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Be killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def counts(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Say how many captures this process has seen."""
+    SEEN.append(path)
+    return {**report(), "conclusion": {"title": len(SEEN)}}
+
+
+def names(*paths: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Say what the captures are called, and what is in them."""
+    return {**report(), "conclusion": {"title": [[Path(path).name, Path(path).read_text()] for path in paths]}}
+
+
+def tries(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Try what is forbidden; say what came of it."""
+    attempts = {
+        "socket": lambda: socket.create_connection(("127.0.0.1", options["port"]), 5),
+        "fork": lambda: os.fork() or os._exit(0),
+        "program": lambda: subprocess.run([sys.executable, "-c", ""], check=True),
+        "thread": lambda: threading.Thread(target=int).start(),
+        "write": lambda: Path(options["place"]).write_text("x"),
+        "scratch": lambda: Path(tempfile.gettempdir(), "x").write_bytes(bytes(4096)),
+        "large": lambda: Path(tempfile.gettempdir(), "y").write_bytes(bytes(3 << 20)),
+        "home": lambda: [path.name for path in Path(options["home"]).iterdir()],
+        "neighbour": lambda: Path(options["neighbour"]).read_text(),
+        "environment": lambda: sorted(os.environ),
+    }
+    return {**report(), "conclusion": {name: _tried(attempt) for name, attempt in attempts.items()}}
+
+
+def _tried(attempt: Callable[[], Any]) -> Any:
+    try:
+        done = attempt()
+    except OSError as error:
+        return error.strerror
+    return done if isinstance(done, list) else "done"
 
 
 def report(*findings: dict[str, Any], state: str = "ok") -> dict[str, Any]:
@@ -95,7 +161,12 @@ def report(*findings: dict[str, Any], state: str = "ok") -> dict[str, Any]:
 
 def finding(cause: str = "server_restart", verdict: str = "confirmed", **changed: Any) -> dict[str, Any]:
     """Return a finding of the report contract, as far as triage reads it."""
-    subject = {"accounts": changed.pop("accounts", []), "clients": [], "server": "192.0.2.1", "protocol": "imap"}
+    subject = {
+        "accounts": changed.pop("accounts", []),
+        "clients": changed.pop("clients", []),
+        "server": changed.pop("server", "192.0.2.1"),
+        "protocol": "imap",
+    }
     return {
         "cause": cause,
         "verdict": verdict,

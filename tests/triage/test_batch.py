@@ -1,9 +1,10 @@
 """Many captures: every input has its row, in order, whatever happens to its neighbours."""
 
+import gzip
 import hashlib
 import json
 import os
-import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from analyzer.triage import batch
 from analyzer.triage.batch import Row, TriageResult, found, triage
 from tests.triage import targets
+from tests.triage.processes import running, soon
 
 ROOT = Path(__file__).parents[2]
 TOLD = "tests.triage.targets:told"
@@ -53,33 +55,42 @@ def test_a_folder_that_cannot_be_listed_has_a_row(tmp_path: Path, monkeypatch: p
     assert (one.shown, one.problem) == ("closed", "folder could not be listed: Permission denied")
 
 
-def test_a_killed_worker_costs_its_own_file_only(tmp_path: Path) -> None:
-    names = ["a.pcap", "victim.pcap", "z.pcap"]
-    for name in names:
-        (tmp_path / name).write_text(name)
+def test_poison_costs_its_own_row_only(tmp_path: Path) -> None:
+    """All the ways to end badly, each once among good ones."""
+    sample = (ROOT / "sample_pcaps" / "wrong_password_one_pc.pcap").read_bytes()
+    bad = {"segfault", "loop", "eater", "exception", "kill"} if os.name == "posix" else {"exception"}
+    for name in (*bad, *(f"good{number:02}" for number in range(40))):
+        (tmp_path / f"{name}.pcap").write_bytes(sample)
+    (tmp_path / "truncated.pcap").write_bytes(sample[:-5])
+    with gzip.open(tmp_path / "bomb.pcap.gz", "wb", 1) as bomb:
+        for _ in range(200):
+            bomb.write(bytes(1 << 20))
     seen = []
-
-    def started(path: Path, pid: int) -> None:
-        if path.name == "victim.pcap":
-            os.kill(pid, signal.SIGKILL)
-
     result = triage(
         [tmp_path],
         jobs=2,
-        timeout_s=40,
-        target="tests.triage.targets:waits",
-        started=started,
+        timeout_s=2,
+        memory_mb=300,
+        target="tests.triage.targets:poisoned",
         progress=lambda row, done, total: seen.append((row.path, done, total)),
     )
-    assert [(row.path, row.state, row.reason) for row in result.rows] == [
-        ("a.pcap", "ok", None),
-        ("victim.pcap", "error", "killed by signal 9"),
-        ("z.pcap", "ok", None),
-    ]
-    assert [row.sha256 for row in result.rows] == [hashlib.sha256(name.encode()).hexdigest() for name in names]
-    assert sorted(path for path, _, _ in seen) == names
-    assert [(done, total) for _, done, total in seen] == [(1, 3), (2, 3), (3, 3)]
-    assert result.exit_status == 3
+    rows = {row.path: (row.state, row.reason) for row in result.rows}
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert list(rows) == names == sorted(path for path, _, _ in seen)
+    assert [(done, total) for _, done, total in seen] == [(n, len(names)) for n in range(1, len(names) + 1)]
+    good = {path: told for path, told in rows.items() if path.startswith("good")}
+    assert good == {f"good{number:02}.pcap": ("ok", None) for number in range(40)}
+    assert rows.pop("exception.pcap") == ("error", "KeyError: 'seq'")
+    assert rows["truncated.pcap"][0] == "partial"
+    assert rows["bomb.pcap.gz"][0] == "not_a_capture"
+    if os.name == "posix":
+        assert rows["segfault.pcap"] == ("error", "killed by signal 11")
+        assert rows["eater.pcap"] == ("error", "memory limit of 300 MiB reached")
+        assert rows["kill.pcap"] == ("error", "killed by signal 9")
+        assert rows["loop.pcap"][0] == "timeout"
+    sums = {row.sha256 for row in result.rows} - {None}
+    assert hashlib.sha256(sample).hexdigest() in sums
+    assert result.exit_status == 10
 
 
 def test_findings_and_incidents_come_through(tmp_path: Path) -> None:
@@ -91,12 +102,13 @@ def test_findings_and_incidents_come_through(tmp_path: Path) -> None:
     assert result.exit_status == 10
 
 
-def test_an_interrupt_does_not_wait_for_the_workers(tmp_path: Path) -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_an_interrupt_ends_what_runs(tmp_path: Path) -> None:
     (tmp_path / "a.pcap").touch()
     (tmp_path / "victim.pcap").touch()
-    pids = []
 
     def stop(row: Row, done: int, total: int) -> None:
+        assert soon(lambda: running("mark-interrupted"))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -105,13 +117,10 @@ def test_an_interrupt_does_not_wait_for_the_workers(tmp_path: Path) -> None:
             jobs=2,
             timeout_s=50,
             target="tests.triage.targets:waits",
+            options={"mark": "mark-interrupted"},
             progress=stop,
-            started=lambda path, pid: pids.append(pid),
         )
-    assert len(pids) == 2
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert soon(lambda: not running("mark-interrupted"))
 
 
 def row(state: str = "ok", *verdicts: str, named: bool = True, severity: str = "fault") -> Row:
