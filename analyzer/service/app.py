@@ -80,7 +80,9 @@ def application(settings: Settings, *, analyse: Analyse = isolated) -> ASGIApp:
             if desk.hold is not None:
                 desk.hold.close()
 
-    app = Starlette(routes=routes(desk), lifespan=living, exception_handlers={404: _nothing, 405: _nothing})
+    app = Starlette(
+        routes=routes(desk), lifespan=living, exception_handlers={404: _nothing, 405: _nothing, 500: _nothing}
+    )
     guarded = TrustedHostMiddleware(app, allowed_hosts=list(settings.hosts), www_redirect=False)
     return Armour(guarded, secure=settings.certificate is not None)
 
@@ -172,12 +174,15 @@ def _page(desk: Desk, method: str, path: str, name: str, answering: Answering) -
     return Route(path, made, methods=[method], name=name)
 
 
+_SENTENCES = {404: "There is nothing here.", 405: "That cannot be done here."}
+
+
 def _nothing(request: Request, why: Exception) -> Response:
-    """Answer a path or a method that there is not."""
+    """Answer a path or a method that there is not, or what broke; what that was is for the log."""
     from starlette.responses import JSONResponse, PlainTextResponse
 
-    status = getattr(why, "status_code", 404)
-    sentence = "There is nothing here." if status == 404 else "That cannot be done here."
+    status = getattr(why, "status_code", 500)
+    sentence = _SENTENCES.get(status, "Something broke in the service. It has been noted in its log.")
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": sentence}, status)
     return PlainTextResponse(f"{sentence}\n", status)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from analyzer.service.settings import ServiceError, Settings
+from analyzer.triage.isolated import Answer, isolated
 
 if TYPE_CHECKING:
     from uvicorn import Server
 
+Analyse = Callable[..., Answer]
 END_S = 10
 """How long requests under way may take to end; uploads that can be taken up again lose nothing by that."""
 KEEP_ALIVE_S = 20
@@ -25,7 +28,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ServiceError: a package is missing, the address is taken, or it would be open to strangers.
         StoreError: the store cannot be used.
     """
-    server = _server(settings)
+    server = server_for(settings)
     try:
         bound = server.config.bind_socket()
     except SystemExit:
@@ -53,7 +56,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         bound.close()
 
 
-def _server(settings: Settings) -> Server:
+def server_for(settings: Settings, *, analyse: Analyse = isolated) -> Server:
+    """Return the server, not started; raises as ``serve`` does."""
     settings.check()
     try:
         import jinja2  # noqa: F401 (only whether it is there)
@@ -65,15 +69,16 @@ def _server(settings: Settings) -> Server:
         raise ServiceError(f"the service needs the package {missing.name}", hint=hint) from missing
     from analyzer.service.app import application
 
+    logging.getLogger("uvicorn.access").disabled = True  # a line per request would hold searches and files' names
     limits = settings.limits
     config = uvicorn.Config(
-        application(settings),
+        application(settings, analyse=analyse),
         host=settings.host,
         port=settings.port,
         http="h11",
         ws="none",
         lifespan="on",
-        log_config=None,  # no line per request: its address may hold a search or a file's name
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # who asks is told by the gate alone

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import uvicorn
-
-from analyzer.service.app import application
+from analyzer.service.run import server_for
 from analyzer.service.settings import Limits, Settings
 from analyzer.triage.isolated import Answer
 from analyzer.triage.store import Store
@@ -34,7 +32,13 @@ def capture(number: int = 0, size: int = 600) -> bytes:
 def told(title: str = "wrong password on 192.0.2.9: account someone", **changed: Any) -> Callable[..., Answer]:
     """An analysis that finds one fault at once."""
     finding = targets.finding(title=title, rule="some_rule", summary=title, evidence=[], **changed)
-    document = {**targets.report(finding), "sessions": [], "logins": [], "accounts": [], "page": "<!doctype html><p>report"}
+    document = {
+        **targets.report(finding),
+        "sessions": [],
+        "logins": [],
+        "accounts": [],
+        "page": "<!doctype html><p>report",
+    }
 
     def analyse(*_: object, **__: object) -> Answer:
         return Answer("ok", None, dict(document))
@@ -65,11 +69,8 @@ class Served:
     def __init__(self, folder: Path, analyse: Callable[..., Answer] | None = None, **changed: Any) -> None:
         data = {"store": str(folder / "cases.db"), "data": folder / "files", "port": 0, "limits": LIMITS}
         self.settings = Settings(**{**data, **changed})
-        app = application(self.settings, analyse=analyse or told())
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, http="h11", ws="none", lifespan="on", log_config=None,
-                                access_log=False, proxy_headers=False, timeout_graceful_shutdown=2)  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._socket = config.bind_socket()
+        self._server = server_for(self.settings, analyse=analyse or told())
+        self._socket = self._server.config.bind_socket()
         self.port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
@@ -143,7 +144,9 @@ def form(parts: list[tuple[str, str | None, bytes]]) -> tuple[bytes, dict[str, s
     body = b""
     for name, file, octets in parts:
         named = "" if file is None else f'; filename="{file}"'
-        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + octets + b"\r\n"
+        body += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + octets + b"\r\n"
+        )
     return body + f"--{boundary}--\r\n".encode(), {"content-type": f"multipart/form-data; boundary={boundary}"}
 
 
