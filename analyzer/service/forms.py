@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FIELD_BYTES = 4096
 """Of a field that is no file."""
+CUT = "The form is not well formed, or was cut off."
 
 
 class Field(NamedTuple):
@@ -74,6 +75,7 @@ async def _rest(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
             return
         if isinstance(event, bytes):
             yield event
+    raise Refused(400, CUT)
 
 
 async def _events(body: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[Event]:
@@ -89,7 +91,7 @@ async def _events(body: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[
                 yield event
         parser.finalize()
     except FormParserError:
-        raise Refused(400, "The form is not well formed, or was cut off.") from None
+        raise Refused(400, CUT) from None
     for event in noted.taken():
         yield event
 

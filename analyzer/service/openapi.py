@@ -238,7 +238,9 @@ _INCIDENT = {
 def _schemas() -> dict[str, Any]:
     from analyzer.report.model import schema
 
+    result = json.loads(json.dumps(schema()).replace("#/$defs/", "#/components/schemas/"))
     return {
+        **result.pop("$defs"),
         "Captures": _object(_HEAD | {"captures": {"type": "array", "items": _ref("Entry")}}, total=_NUMBER),
         "Entry": _object(_ENTRY, findings={"type": "array", "items": {"type": "object"}}),
         "Incidents": _object(_HEAD | {"incidents": {"type": "array", "items": _ref("Incident")}, "total": _NUMBER}),
@@ -255,7 +257,7 @@ def _schemas() -> dict[str, Any]:
             }
         ),
         "Error": _object({"error": _TEXT}),
-        "Result": {"$id": "report", **schema()},
+        "Result": result,
     }
 
 
