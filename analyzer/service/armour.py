@@ -5,8 +5,10 @@ Written as plain ASGI, and outermost, so that the refusals of everything inside 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,8 @@ HEADERS = {
     b"cross-origin-resource-policy": b"same-origin",
     b"permissions-policy": b"camera=(), microphone=(), geolocation=()",
 }
+DRAIN_BYTES, DRAIN_S = 4 << 20, 2.0
+"""What is read of a refused upload, so that its sender sees why."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = frozenset({b"same-origin", b"none"})
 
@@ -46,20 +50,22 @@ class Armour:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        begun, body = False, _Body(scope, receive)
 
         async def dressed(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = list(self._with(message["headers"]))
+                if message["status"] >= 400:
+                    await body.rest()
             await send(message)
 
         try:
             if scope["method"] not in SAFE and not same_origin(scope):
                 await _say(dressed, 403, b"This request comes from another site.\n")
             else:
-                await self._app(scope, receive, dressed)
+                await self._app(scope, body.receive, dressed)
         except Exception as error:  # noqa: BLE001 (whatever it was: one line without a word of a capture in it)
             broke(f"{scope['method']} {_route(scope)}", error)
             if not begun:
@@ -71,13 +77,40 @@ class Armour:
         return [*given, *((name, value) for name, value in self._headers.items() if name not in has)]
 
 
+class _Body:
+    """A request's body, and what is left of it when it was refused.
+
+    A connection that is closed over octets nobody has read is reset, and whoever sent them never sees the answer.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._done = any(name.lower() == b"expect" for name, _ in scope["headers"])  # those wait for leave to send
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._done = self._done or message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def rest(self) -> None:
+        """Read on for a little, and throw it away."""
+        left = DRAIN_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while not self._done and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+
+
 def same_origin(scope: Scope) -> bool:
-    """Tell whether a request that changes something is from our own page, or from no browser at all."""
+    """Tell whether a request that changes something is from our own page, or from no browser at all.
+
+    A page that sends no referrer sends no origin with its forms either, but ``null``: then the browser's own word counts.
+    """
     headers = [(name.lower(), value) for name, value in scope["headers"]]
     sites = {value for name, value in headers if name == b"sec-fetch-site"}
     origins = {value.partition(b"://")[2] for name, value in headers if name == b"origin"}
     hosts = {value for name, value in headers if name == b"host"}
-    return sites <= _OURS and origins <= hosts
+    return sites <= _OURS if sites else origins <= hosts
 
 
 def broke(what: str, error: BaseException) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 FIRST_INCIDENTS = 3
 """Shown above the list; all of them have a page."""
+MOST_COUNTED = 500
+"""Captures looked at to say how far the queue is."""
 CSRF_FIELD = "csrf"
 PROVES = frozenset({"confirmed", "likely", "suspected"})
 _STYLE_HASH = re.compile(rb"style-src (?:'|&#39;)(sha256-[A-Za-z0-9+/]{43}=)")
@@ -118,14 +120,14 @@ def _board(desk: Desk, request: Request, person: Person) -> dict[str, Any]:
 
 
 def _under_way(desk: Desk, person: Person, waiting: int) -> tuple[int, int]:
-    """Return how many of the captures handed in since the queue was last empty are done, and how many there are."""
+    """Return how many were done since what waits longest was handed in, and how many that is with those that wait."""
     if not waiting:
         return 0, 0
     owner = owner_of(person)
-    oldest = desk.store.captures(Filter(owner, state="waiting"), limit=200, order="newest")
-    begun = min(case.submitted_ns for case in oldest)
-    newest = desk.store.captures(Filter(owner), limit=200, order="newest")
-    done = sum(1 for case in newest if not case.waiting and case.submitted_ns >= begun)
+    in_line = desk.store.captures(Filter(owner, state="waiting"), limit=MOST_COUNTED, order="newest")
+    begun = min((case.submitted_ns for case in in_line), default=0)
+    latest = desk.store.captures(Filter(owner), limit=MOST_COUNTED, order="newest")
+    done = sum(1 for case in latest if not case.waiting and (case.finished_ns or 0) >= begun)
     return done, done + waiting
 
 

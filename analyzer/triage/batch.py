@@ -32,6 +32,7 @@ from analyzer.triage.story import TARGET
 MOST_JOINED = 200
 """Incidents of a batch whose members are read together: the worst."""
 
+
 @dataclass(frozen=True, slots=True)
 class TriageResult:
     """All rows in the order of the inputs, the incidents they form, and what has changed since another time."""

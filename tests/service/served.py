@@ -116,6 +116,11 @@ class Served:
         until(lambda: self.ask("GET", f"/api/captures/{made}", headers=headers).json["finished"] is not None)
         return made
 
+    def clear(self, **headers: str) -> None:
+        """Delete an owner's captures."""
+        for one in self.ask("GET", "/api/captures?limit=200", headers=headers).json["captures"]:
+            assert self.ask("DELETE", f"/api/captures/{one['id']}", headers=headers).status == 204
+
     def csrf(self, **headers: str) -> str:
         """The token in the forms of the front page."""
         text = self.ask("GET", "/", headers=headers).text

@@ -73,7 +73,7 @@
     item.append(name, stop, bar, state);
     list.append(item);
     const upload = {
-      file, item, stopped: false, request: null,
+      file, item, stopped: false, request: null, url: null,
       show(octets) {
         bar.value = Math.min(octets, file.size);
         state.textContent = `${Math.floor((100 * Math.min(octets, file.size)) / (file.size || 1))} %`;
@@ -81,6 +81,7 @@
       end(text, good) {
         state.textContent = text;
         item.className = good ? "good" : "bad";
+        upload.url = null;
         if (good) { bar.remove(); stop.remove(); } else { stop.textContent = "Dismiss"; bar.remove(); }
         said(`${file.name}: ${text}`);
       },
@@ -132,8 +133,7 @@
         remembered(upload.file, null);
         upload.end("handed in", true);
         document.body.dispatchEvent(new Event("look"));
-        await pause(4000);
-        upload.item.remove();
+        setTimeout(() => upload.item.remove(), 4000);
         return;
       } catch (error) {
         if (upload.stopped) return;
