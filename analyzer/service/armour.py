@@ -57,7 +57,7 @@ class Armour:
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = list(self._with(message["headers"]))
-                if message["status"] >= 400:
+                if message["status"] >= 400 and message["status"] != 408:
                     await body.rest()
             await send(message)
 
