@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OUR_BUG, USAGE, UNREADABLE = 1, 2, 3
 OPTIONAL = {
+    "distributed": "to triage on a Dask cluster",
     "evtx": "for Windows .evtx event logs",
     "fsspec": "to triage addresses such as https://",
     "lz4": "for .lz4 files",
@@ -36,7 +37,7 @@ OPTIONAL = {
 }
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
-    "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "serve",
+    "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "watch", "serve",
     "remedy", "probe", "rules", "fields", "schema", "doctor",
 )  # fmt: skip
 
@@ -406,6 +407,12 @@ def triage(
     memory_mb: Annotated[
         int, typer.Option("--memory", min=64, metavar="MIB", help="Limit of memory per capture.")
     ] = 2048,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, whose workers do it."
+        ),
+    ] = None,
     exit_zero: ExitZero = False,
 ) -> None:
     """Look through many captures, each in a process of its own, and group what is the same incident."""
@@ -430,12 +437,57 @@ def triage(
         timeout_s=timeout_s,
         memory_mb=memory_mb,
         progress=progress,
+        scheduler=scheduler,
     )
     for path in output or ():
         save(result, path)
     if not told and (not output or style is not TriageStyle.TABLE):
         write(render(result, style.value))
     raise typer.Exit(0 if exit_zero else result.exit_status)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder into which captures are put.")],
+    *,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", metavar="STORE", help="Keep the answers there, and not beside the captures in DIR/done."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes at a time; default: one per processor.")
+    ] = None,
+    still_s: Annotated[
+        float,
+        typer.Option("--still", min=0.5, metavar="SECONDS", help="A file is taken when it did not change so long."),
+    ] = 5.0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Limit of time per capture.")
+    ] = 300.0,
+    memory_mb: Annotated[
+        int, typer.Option("--memory", min=64, metavar="MIB", help="Limit of memory per capture.")
+    ] = 2048,
+) -> None:
+    """Answer captures as they are put into a folder; each is moved to DIR/done or DIR/failed. Ends with Ctrl-C or SIGTERM."""
+    import signal
+    from contextlib import ExitStack
+
+    from analyzer.triage.store import Store
+    from analyzer.triage.watch import Told
+    from analyzer.triage.watch import watch as run
+
+    def tell(told: Told) -> None:
+        _write(f"{told.verdict or told.state}  {told.where}  {told.title}\n")
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with ExitStack() as stack:
+        kept = stack.enter_context(Store.open(store)) if store else None
+        try:
+            run(folder, tell=tell, store=kept, jobs=jobs, still_s=still_s, timeout_s=timeout_s, memory_mb=memory_mb)
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
 
 
 @app.command()

@@ -312,6 +312,38 @@ def test_triage_gives_every_input_a_row(run: Run, tmp_path: Path) -> None:
     assert [json.loads(x)["name"] for x in lines] == [HEALTHY.name]
 
 
+def test_triage_keeps_its_answers_and_goes_on(run: Run, tmp_path: Path) -> None:
+    store, page = tmp_path / "cases.db", tmp_path / "out.html"
+    first = run("triage", HEALTHY, LIMIT, "--store", store)
+    assert first.status == 10
+    assert "per-user connection throttling" in first.out
+    again = run("triage", HEALTHY, LIMIT, "--store", store, "--baseline", store, "-o", page, "-o", tmp_path / "out.csv")
+    assert (again.status, again.out, again.err) == (10, "", "")
+    assert "Per-user connection throttling" in page.read_text("utf-8")
+    assert (tmp_path / "out.csv").read_text("utf-8").count("\n") == 3
+    assert run("triage", HEALTHY, "--store", store, "--format", "html").out.startswith("<!DOCTYPE html>")
+
+
+def test_triage_takes_patterns_and_addresses(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.pcap").write_bytes(HEALTHY.read_bytes())
+    ended = run("triage", tmp_path / "*.pcap", "nosuch://host/b.pcap", "--format", "csv")
+    assert [line.split(",")[0] for line in ended.out.splitlines()[1:]] == ["a.pcap", "nosuch://host/b.pcap"]
+    assert ended.status == 3
+
+
+def test_triage_says_what_is_wrong_with_a_store_or_a_file_before_it_works(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("no database, only words about one\n" * 40)
+    for words, said in (
+        (["--store", tmp_path / "notes.db"], "this file is no store of cases"),
+        (["--baseline", tmp_path / "none.db"], "there is no store"),
+        (["-o", tmp_path / "out.docx"], "no triage has the suffix"),
+    ):
+        ended = run("triage", HEALTHY, *words)
+        assert (ended.status, ended.out) == (2, "")
+        assert said in ended.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.db"]
+
+
 def test_no_traceback_when_the_reader_goes_away() -> None:
     code = "import sys; from analyzer.cli import main; main(sys.argv[1:])"
     words = [sys.executable, "-c", code, "report", str(LIMIT), "--format", "json"]

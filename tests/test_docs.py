@@ -59,9 +59,10 @@ def consoles() -> list[tuple[str, set[int], list[str]]]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to work in, with the sample captures."""
+    """A folder to work in, with the sample captures and a store of cases."""
     folder = tmp_path_factory.mktemp("desk")
     (folder / "sample_pcaps").symlink_to(ROOT / "sample_pcaps", target_is_directory=True)
+    assert run("mailscope triage sample_pcaps/server_side_limit.pcap --store cases.db", folder).returncode == 10
     return folder
 
 

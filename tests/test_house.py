@@ -43,7 +43,7 @@ PLAIN = frozenset({
     "status", "code", "text", "after_login", "facts", "flags", "unreachable_frame", "last_verb", "subject",
     "buffer", "unreachable", "stopped", "reason", "title", "path", "name",
     "logins_accepted", "logins_refused", "captures", "sessions", "rows", "incidents", "order", "finding",
-    "sha256", "format", "link_types", "quality", "warnings",
+    "sha256", "format", "link_types", "quality", "warnings", "id", "size_bytes", "state",
 })  # fmt: skip
 """Field names that say all there is to say; every other field has its sentence."""
 KEPT = {".py", ".md", ".toml", ".ipynb", ".txt", ".html", ".css", ".json", ".csv", ".svg", ""}

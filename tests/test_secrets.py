@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,10 @@ from analyzer.at import Side
 from analyzer.cli import app
 from analyzer.report import RENDERERS
 from analyzer.report.dialogue import Dialogue
+from analyzer.triage.batch import triage
+from analyzer.triage.case import Filter
+from analyzer.triage.store import Store
+from analyzer.triage.table import FORMATS, render
 from tests.transcript import PLANTED, Transcript, load_all
 from tests.wire import Wire
 
@@ -130,3 +135,20 @@ def test_every_mechanism_is_among_them() -> None:
 
 def _mechanisms(transcript: Transcript) -> list[str]:
     return [str(login.get("mechanism")) for login in transcript.logins]
+
+
+def test_no_store_and_no_triage_shows_it(capture: Path, tmp_path: Path) -> None:
+    where = tmp_path / "cases.db"
+    result = triage([capture, capture], store=where)
+    for style in FORMATS:
+        octets = render(result, style, terminal=False)
+        text = str(parquet.read_table(io.BytesIO(octets)).to_pylist()) if style == "parquet" else octets.decode()
+        assert leaks(text) == [], style
+    with Store.open(where) as store:
+        (case,) = store.captures(Filter(None))
+        document = store.document(case.id, None)
+    assert document is not None
+    assert len(document["logins"]) > 20
+    assert leaks(json.dumps(document)) == []
+    for file in tmp_path.iterdir():
+        assert leaks(file.read_bytes().decode("latin-1")) == [], file.name

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -96,23 +97,40 @@ def triage(
         before = stack.enter_context(Store.open(baseline, create=False)) if baseline is not None else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailscope-")))
         inputs = list(gather(paths, folder))
-        batch = _Batch(kept, f"{key(options or {})} {target}", len(inputs), progress)
-        with closing(answers(batch.unknown(inputs), jobs=jobs, scheduler=scheduler, **limits)) as told:
-            for sha256, answer in told:
-                batch.keep(sha256, answer)
-        kept.tidy()
-        files = {one.location: one.path for one in inputs if one.problem is None}
-        for incident in kept.incidents(Filter(None, batch=batch.name), limit=MOST_JOINED):
-            join(kept, incident, lambda case: lies(case, files), partial(isolated, **limits), batch.key)
+        batch = judged(inputs, kept, jobs=jobs, scheduler=scheduler, progress=progress, **limits)
         found = incidents(kept, batch.name)
         return TriageResult(batch.rows(), found, None if before is None else changes(before, kept, found, batch.name))
 
 
-class _Batch:
+def judged(
+    inputs: Sequence[Input],
+    store: Store,
+    *,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    progress: Callable[[Row, int, int], None] | None = None,
+    options: Mapping[str, Any] | None = None,
+    target: str = TARGET,
+    **limits: Any,
+) -> Batch:
+    """Put the answers for inputs into a store, then read together what belongs together; see :func:`triage`."""
+    batch = Batch(store, f"{key(options or {})} {target}", len(inputs), progress)
+    ask: dict[str, Any] = {**limits, "options": options, "target": target}
+    with closing(answers(batch.unknown(inputs), jobs=jobs, scheduler=scheduler, **ask)) as told:
+        for sha256, answer in told:
+            batch.keep(sha256, answer)
+    store.tidy()
+    files = {one.location: one.path for one in inputs if one.problem is None}
+    for incident in store.incidents(Filter(None, batch=batch.name), limit=MOST_JOINED):
+        join(store, incident, lambda case: lies(case, files), partial(isolated, **ask), batch.key)
+    return batch
+
+
+class Batch:
     """The rows of one run, as they come."""
 
     def __init__(self, store: Store, key: str, total: int, progress: Callable[[Row, int, int], None] | None) -> None:
-        self.name, self.key = secrets.token_hex(8), key
+        self.name, self.key = f"{time.time_ns():x}-{secrets.token_hex(4)}", key  # batches sort by time
         self._store, self._total, self._progress = store, total, progress
         self._rows: dict[int, Row] = {}
         self._waiting: dict[str, list[tuple[int, Input, Item]]] = {}

@@ -78,9 +78,11 @@ class Case:
     reason: str | None
     """One sentence when the state is neither ok nor one of waiting."""
     submitted_ns: int
+    """When it was handed in, ns UTC."""
     started_ns: int | None
-    """When its analysis began the last time; also below: ns UTC."""
+    """When its analysis began the last time."""
     finished_ns: int | None
+    """When its answer came."""
     attempts: int
     """How often its analysis began."""
     key: str | None

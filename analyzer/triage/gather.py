@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,9 +55,9 @@ def found(path: Path | str) -> Iterator[Input]:
     """Yield a path itself, every regular file of a folder, or what a pattern matches, sorted."""
     text = str(path)
     whole = Path(path)
-    if whole.is_dir():
+    if _is(Path.is_dir, whole):
         yield from _walked(whole)
-    elif glob.has_magic(text) and not _exists(whole):
+    elif glob.has_magic(text) and not _is(Path.exists, whole):
         yield from _matched(text)
     else:
         yield _file(whole, whole.name or text, named=True)
@@ -72,19 +72,16 @@ def _found(path: Path | str, folder: Path) -> Iterator[Input]:
         yield from found(path)
 
 
-def _exists(path: Path) -> bool:
+def _is(what: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return path.exists()
+        return what(path)
     except (OSError, ValueError):  # a name no system has
         return False
 
 
 def _file(path: Path, shown: str, *, named: bool) -> Input:
-    try:
-        problem = None if path.is_file() else "not a regular file" if path.exists() else "no such file"
-    except (OSError, ValueError):
-        problem = "no such file"
-    return Input(path, clean(shown), named, location_of(path), problem)
+    there = "not a regular file" if _is(Path.exists, path) else "no such file"
+    return Input(path, clean(shown), named, location_of(path), None if _is(Path.is_file, path) else there)
 
 
 def location_of(path: Path) -> str:
@@ -129,6 +126,7 @@ def _members(one: Input, folder: Path) -> Iterator[Input]:
     inside = members(one.path, folder) if one.problem is None and is_archive(one.path) else []
     if len(inside) < 2:
         yield one
+        return
     for member in inside:
         yield Input(
             member.path,

@@ -80,6 +80,7 @@ def page(result: TriageResult) -> str:
             rows=rows[:MOST_ROWS],
             counts=_counts(rows),
             drawing=drawing(result.incidents),
+            numbers=_numbers(result.incidents[:MOST_INCIDENTS]),
             changes=None if result.changes is None else _by_incident(result),
             gone=[one for one in result.changes or () if one.after is None],
             states=STATES,
@@ -118,6 +119,15 @@ def _counts(rows: list[Row]) -> dict[str, int]:
         "unread": unread,
         "well": len(rows) - claimed - suspected - unread,
     }
+
+
+def _numbers(incidents: tuple[Incident, ...]) -> dict[str, list[int]]:
+    """Return the numbers of the incidents that each capture is in, by path."""
+    numbers: dict[str, list[int]] = {}
+    for number, one in enumerate(incidents, 1):
+        for path in one.captures:
+            numbers.setdefault(path, []).append(number)
+    return numbers
 
 
 def _by_incident(result: TriageResult) -> dict[tuple[Any, ...], Any]:

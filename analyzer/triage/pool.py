@@ -75,7 +75,7 @@ def _on_dask(
     client = _client(address)
     keys: dict[Any, Key] = {}
     try:
-        running = as_completed()
+        running = as_completed(loop=client.loop)
 
         def hand_out(most: int) -> None:
             for key, path in islice(rest, most):

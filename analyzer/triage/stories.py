@@ -60,10 +60,14 @@ def join(
 
 
 def _chosen(cases: Iterable[Case]) -> list[Case]:
-    """Return captures to read together: each content once, the refused ones first, as many as there is room for."""
+    """Return captures to read together: each content once, the refused ones first, as many as there is room for.
+
+    One that shows a trouble of its own by itself is no witness of another's.
+    """
     left, chosen = MOST_BYTES, dict[str, Case]()
-    for case in sorted(cases, key=lambda case: (case.rank, case.start_ns or 0, case.id)):
-        if case.sha256 is None or case.sha256 in chosen or len(chosen) >= MOST_CAPTURES:
+    for case in sorted(cases, key=lambda case: (case.rank, case.start_ns or 0, case.path)):
+        claims = case.rank < VERDICT_RANK["suspected"]
+        if claims or case.sha256 is None or case.sha256 in chosen or len(chosen) >= MOST_CAPTURES:
             continue
         left -= case.size_bytes or 0
         if left >= 0:
@@ -77,8 +81,11 @@ def _told(
     with tempfile.TemporaryDirectory(prefix="mailscope-") as folder:
         names = {_alone(path, Path(folder), number): case for number, (case, path) in enumerate(files)}
         document = run(list(names)).document or {}
-    found = [finding for finding in document.get("findings", ()) if is_fault(finding) and _of(finding, incident)]
-    best = min(found, key=lambda one: (VERDICT_RANK[one["verdict"]], -one["confidence"]), default=None)
+    best = min(
+        _about(incident, filter(is_fault, document.get("findings", ()))),
+        key=lambda one: (VERDICT_RANK[one["verdict"]], -one["confidence"]),
+        default=None,
+    )
     if best is None or VERDICT_RANK[best["verdict"]] >= VERDICT_RANK["suspected"]:
         return None
     paths = {path.name: case.path for path, case in names.items()}
@@ -102,10 +109,11 @@ def _alone(path: Path, folder: Path, number: int) -> Path:
     return named
 
 
-def _of(finding: Mapping[str, Any], incident: StoredIncident) -> bool:
-    subject = finding["subject"]
-    accounts = set(subject["accounts"])
-    return subject["server"] == incident.server and (not accounts or bool(accounts & set(incident.accounts)))
+def _about(incident: StoredIncident, faults: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what is said of an incident's accounts; if nothing is, what is said of its server for everybody."""
+    there = [one for one in faults if one["subject"]["server"] == incident.server]
+    named = [one for one in there if set(one["subject"]["accounts"]) & set(incident.accounts)]
+    return named or [one for one in there if not one["subject"]["accounts"]]
 
 
 def renamed_in(value: Any, names: Mapping[str, str], name: str = "") -> Any:

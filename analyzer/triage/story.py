@@ -7,7 +7,7 @@ from typing import Any
 
 from analyzer.triage.worker import prepare
 
-__all__ = ["LONG", "MOST_ROWS", "TARGET", "prepare", "told"]
+__all__ = ["LONG", "MOST_ROWS", "TARGET", "prepare", "shortened", "told"]
 
 TARGET = "analyzer.triage.story:told"
 """For :func:`analyzer.triage.isolated.isolated`."""
@@ -22,6 +22,10 @@ def told(*paths: str, options: dict[str, Any]) -> dict[str, Any]:
     from analyzer.analysis import read
     from analyzer.report.model import document
 
-    whole = document(read(*map(Path, paths), strict=False, **options).result)
+    return shortened(document(read(*map(Path, paths), strict=False, **options).result))
+
+
+def shortened(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return a report document with no more rows than there is room for."""
     left_out = {name: len(whole[name]) - MOST_ROWS for name in LONG if len(whole[name]) > MOST_ROWS}
     return whole | {name: whole[name][:MOST_ROWS] for name in left_out} | ({"left_out": left_out} if left_out else {})

@@ -13,14 +13,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyzer.text import clean
+
+if TYPE_CHECKING:
+    from analyzer.capture.content import Content
 
 TIMEOUT_S = 300.0
 """Four gigabytes, the most that is unpacked, take a minute."""
 MEMORY_BYTES = 1 << 30
 """Members of up to 64 MiB are unpacked in memory, an xz may take 256 MiB more."""
+LONGEST_NAME = 100
+"""Characters of a member's name that its file keeps."""
 STREAMS = ("gzip", "xz", "bzip2")
 """Packings that are looked into for a tar."""
 
@@ -127,11 +132,26 @@ def _unpacked(path: Path, folder: Path) -> Iterator[dict[str, Any]]:
             state = "password_needed" if isinstance(content, PasswordNeeded) else "error"
             name = str(content.path).partition("!/")[2] or "?"
             yield {"file": ".", "name": name, "problem": str(content), "state": state}
-        elif not is_chaff(content.name, content.data[:SNIFF_BYTES]):
+        elif _is_capture(content) or not is_chaff(content.name, content.data[:SNIFF_BYTES]):
             place = folder / str(number)
             place.mkdir()
-            file = place / re.sub(r"[^\w.() -]", "_", content.name.rpartition("/")[2])[-100:]
+            last = content.name.rpartition("/")[2]
+            file = place / (re.sub(r"[^\w.() -]", "_", last)[-LONGEST_NAME:].lstrip(".") or "capture")
             with file.open("wb") as plain:
                 plain.write(content.data)
             told = content.damage if not len(content.data) else None
             yield {"file": f"{number}/{file.name}", "name": content.name, "problem": told, "state": "error"}
+
+
+def _is_capture(content: Content) -> bool:
+    """Tell whether a member looks like a capture, whatever it is called."""
+    from analyzer.capture import MAIL_PORTS, SNIFF_BYTES
+    from analyzer.capture.content import is_text
+    from analyzer.capture.etl import is_etl
+    from analyzer.capture.formats import by_magic
+    from analyzer.capture.summary import packet_list
+
+    start = content.data[:SNIFF_BYTES]
+    if is_text(start):
+        return packet_list(content.name, content.data, MAIL_PORTS) is not None
+    return by_magic(start) is not None or is_etl(start)

@@ -10,8 +10,8 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +102,25 @@ def _taken() -> tuple[int, int]:
 
 
 def prepare(folder: Path) -> None:
-    """Load what an analysis needs, by doing one; ``folder`` takes its capture for that long."""
+    """Load what an analysis needs, by doing some; ``folder`` takes its capture for that long."""
     import numpy as np  # noqa: F401 (only larger captures need it)
 
+    with rehearsal(folder) as path:
+        for _ in range(REHEARSALS):
+            json.dumps(analysed(str(path), options={}))
+    for programs in (True, False):
+        prepared(programs=programs)
+
+
+@contextmanager
+def rehearsal(folder: Path) -> Iterator[Path]:
+    """Put a small capture into a folder for as long as it is needed."""
     from analyzer.triage.rehearsal import capture
 
     path = folder / "rehearsal.pcap"
     path.write_bytes(capture())
-    for _ in range(REHEARSALS):
-        json.dumps(analysed(str(path), options={}))
+    yield path
     path.unlink()
-    for programs in (True, False):
-        prepared(programs=programs)
 
 
 def analysed(*paths: str, options: dict[str, Any]) -> dict[str, Any]:

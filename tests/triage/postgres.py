@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -27,11 +29,9 @@ def program(name: str) -> str | None:
 @contextmanager
 def server() -> Iterator[str]:
     """Run a server and yield the URL of its database; skip where there is none, or fail where there must be one."""
-    pytest.importorskip("psycopg") if not required() else None
-    initdb, postgres = program("initdb"), program("postgres")
-    if initdb is None or postgres is None:
-        absent("PostgreSQL is not installed")
-    assert initdb and postgres
+    if importlib.util.find_spec("psycopg") is None:
+        absent("psycopg is not installed")
+    initdb, postgres = program("initdb") or absent(), program("postgres") or absent()
     folder = Path(tempfile.mkdtemp(prefix="mailscope-pg-"))  # short: the path of a socket has 107 octets at most
     become = []
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -75,7 +75,7 @@ def required() -> bool:
     return os.environ.get("MAILSCOPE_REQUIRE_POSTGRES") == "1"
 
 
-def absent(reason: str) -> None:
+def absent(reason: str = "PostgreSQL is not installed") -> NoReturn:
     """Skip the test, or fail it where PostgreSQL must be there."""
     if required():
         pytest.fail(f"{reason}, and MAILSCOPE_REQUIRE_POSTGRES=1 says it must be")

@@ -154,14 +154,14 @@ def test_an_answer_is_kept_whole_or_not_at_all(store: Store, monkeypatch: pytest
 
 
 def test_nobody_sees_or_deletes_anothers(store: Store) -> None:
-    id = put(store, "a.pcap", finding())
+    made = put(store, "a.pcap", finding())
     (incident,) = store.incidents(Filter("alice"))
     for other in ("bob", None):
-        assert store.capture(id, other) is None
-        assert store.document(id, other) is None
-        assert store.file(id, "report.json", other) is None
-        assert store.delete(id, other) is None
-        assert not store.again(id, other)
+        assert store.capture(made, other) is None
+        assert store.document(made, other) is None
+        assert store.file(made, "report.json", other) is None
+        assert store.delete(made, other) is None
+        assert not store.again(made, other)
         assert store.incident(incident.id, other) is None
         assert store.captures(Filter(other)) == store.incidents(Filter(other)) == []
         assert store.captures(Filter(other, incident=incident.id)) == []
@@ -170,7 +170,7 @@ def test_nobody_sees_or_deletes_anothers(store: Store) -> None:
         assert store.usage(other).captures == 0
         assert store.expire(NEVER_NS, other) == []
         assert store.table("findings", ["cause"], other) == []
-    assert store.capture(id, EVERYBODY) == store.capture(id, "alice") is not None
+    assert store.capture(made, EVERYBODY) == store.capture(made, "alice") is not None
 
 
 def test_incidents_do_not_cross_owners(store: Store) -> None:
@@ -202,7 +202,7 @@ def test_octets_are_unused_when_nobody_has_them(store: Store) -> None:
 def test_nothing_of_a_deleted_capture_stays(store: Store) -> None:
     session = {"uid": "C1", "outcome": "refused", "start": "2024-05-06T08:00:00Z"}
     login = {"session": "C1", "outcome": "refused", "time": "2024-05-06T08:00:00Z"}
-    id = put(
+    made = put(
         store,
         "a.pcap",
         finding(accounts=["u"]),
@@ -211,7 +211,7 @@ def test_nothing_of_a_deleted_capture_stays(store: Store) -> None:
         accounts=[{"account": "u", "server": "s"}],
     )
     assert [len(store.table(name, ["outcome"], "alice")) for name in ("sessions", "logins")] == [1, 1]
-    store.delete(id, "alice")
+    store.delete(made, "alice")
     with store._pool.transaction(writes=False) as link:
         tables = ("captures", "files", "findings", "sessions", "logins", "presences", "incidents", "incident_names")
         assert {name: link.rows(f"SELECT COUNT(*) AS n FROM {name}")[0]["n"] for name in tables} == dict.fromkeys(
@@ -265,11 +265,11 @@ def test_an_answer_comes_back(store: Store) -> None:
 
 
 def test_texts_that_a_database_refuses_are_kept_without_what_it_refuses(store: Store) -> None:
-    id = put(store, "a\0\ud800.pcap", finding(title="null \0 and half \udc80", accounts=["\0"]))
-    case = store.capture(id, "alice")
+    made = put(store, "a\0\ud800.pcap", finding(title="null \0 and half \udc80", accounts=["\0"]))
+    case = store.capture(made, "alice")
     assert case is not None
     assert case.title == "null \N{REPLACEMENT CHARACTER} and half ?"
-    assert [one.id for one in store.captures(Filter("alice", text="\0\ud800"))] == [id]
+    assert [one.id for one in store.captures(Filter("alice", text="\0\ud800"))] == [made]
 
 
 def test_times_are_exact(store: Store) -> None:
@@ -383,10 +383,10 @@ def test_a_place_that_can_be_opened_now_loses_its_complaint(store: Store) -> Non
 
 def test_of_two_with_the_same_content_the_one_at_the_place_is_known(store: Store) -> None:
     ids = {place: store.record(item(location=place), answer(), key="k") for place in ("/a", "/b")}
-    for place, id in ids.items():
+    for place, made in ids.items():
         known = store.known(str(item().sha256), "k", location=place)
         assert known is not None
-        assert known.id == id
+        assert known.id == made
     assert store.known(str(item().sha256), "k", owner="alice") is None
 
 
