@@ -31,6 +31,7 @@ OPTIONAL = {
     "lz4": "for .lz4 files",
     "openpyxl": "to write .xlsx",
     "psycopg": "to keep cases in PostgreSQL",
+    "isal": "for .gz files, a third faster",
     "py7zr": "for .7z archives",
     "pyarrow": "to write .parquet",
     "zstandard": "for .zst files before Python 3.14",

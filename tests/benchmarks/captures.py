@@ -6,6 +6,7 @@ The same arguments give the same octets. Checksums are left 0: none of the reade
 from __future__ import annotations
 
 import base64
+import gzip
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -249,7 +250,11 @@ KINDS: dict[str, Callable[[], Block]] = {
     "tiny": tiny,
     "vlan": lambda: tagged(mixed()),
     "pcapng": mixed,
+    "gz": mixed,
+    "big": mixed,
 }
+PACKED = "gz"
+"""What is written through gzip."""
 
 
 def make(kind: str, path: Path, size_bytes: int) -> Truth:
@@ -261,7 +266,7 @@ def make(kind: str, path: Path, size_bytes: int) -> Truth:
     image, stamps, numbers = np.frombuffer(octets, np.uint8), np.array(times) + 12 * ng, np.array(clients)
     repeats = max(1, size_bytes // len(image))
     ticks = np.arange(len(block.frames), dtype=np.int64) * (BLOCK_S * MICROS) // len(block.frames)
-    with path.open("wb") as file:
+    with gzip.open(path, "wb", compresslevel=1) if kind == PACKED else path.open("wb") as file:
         file.write(_PCAPNG_HEAD if ng else _PCAP_HEAD)
         for repeat in range(repeats):
             now = repeat * BLOCK_S * MICROS + ticks + (START_S * MICROS if ng else 0)
