@@ -34,6 +34,7 @@ OPTIONAL = {
     "isal": "for .gz files, a third faster",
     "py7zr": "for .7z archives",
     "pyarrow": "to write .parquet",
+    "starlette": "to serve the upload page and the API",
     "zstandard": "for .zst files before Python 3.14",
 }
 DEBUG_FLAGS = ("--debug", "-v")

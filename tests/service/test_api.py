@@ -119,8 +119,7 @@ def test_the_evidence_is_a_pcapng_of_the_proving_frames(real: Any, tmp_path: Pat
     import analyzer
 
     service, ids = real
-    name = "one_agent_refused.pcap"
-    reply = checked(service, "GET", f"/api/captures/{ids[name]}/evidence")
+    reply = checked(service, "GET", f"/api/captures/{ids['one_agent_refused.pcap']}/evidence")
     assert reply.octets[:4] == b"\n\r\r\n"
     assert len(reply.octets) > 1000
     (tmp_path / "proof.pcapng").write_bytes(reply.octets)

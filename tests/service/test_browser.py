@@ -16,10 +16,12 @@ import pytest
 from analyzer.at import Side
 from analyzer.service.identity import add_token
 from analyzer.triage.isolated import Answer, isolated
-from tests.report.test_browser import LEAST, LEAST_LARGE, LOOK, _ratio, browser  # noqa: F401 (a fixture)
+from tests.report import test_browser as pages
+from tests.report.test_browser import LEAST, LEAST_LARGE, LOOK
 from tests.service.served import LIMITS, SAMPLES, Served, capture, told
 from tests.wire import Wire
 
+browser = pages.browser  # the fixture
 EVIL = ("<img src=x onerror=alert(1)>", "\"'><script>document.title='owned'</script>", "{{7*7}}</title><h1 id=evil>")
 EVIL_FILE = "..\\<img src=x onerror=alert(1)>\u202egnp.\x07{{7*7}}.pcap"
 DROP = """files => {
@@ -68,7 +70,7 @@ def dropped(page: Any, *files: tuple[str, bytes]) -> None:
 
 
 @contextmanager
-def opened(browser: Any, service: Served, **options: Any) -> Iterator[Seen]:  # noqa: F811
+def opened(browser: Any, service: Served, **options: Any) -> Iterator[Seen]:
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
     seen = Seen(context.new_page(), service)
     yield seen
@@ -99,7 +101,7 @@ def hostile_capture(path: Path) -> Path:
     return wire.save(path)
 
 
-def test_a_chosen_capture_is_uploaded_and_its_verdict_appears(browser: Any, service: Served) -> None:  # noqa: F811
+def test_a_chosen_capture_is_uploaded_and_its_verdict_appears(browser: Any, service: Served) -> None:
     with opened(browser, service) as seen:
         page = seen.go()
         seen.shows("Why were logins refused?")
@@ -118,7 +120,7 @@ def test_a_chosen_capture_is_uploaded_and_its_verdict_appears(browser: Any, serv
         assert page.evaluate("document.querySelectorAll('script').length") == 0
 
 
-def test_captures_are_dropped_several_at_once(browser: Any, service: Served) -> None:  # noqa: F811
+def test_captures_are_dropped_several_at_once(browser: Any, service: Served) -> None:
     names = ("healthy.pcap", "healthy_lossy.pcap")
     with opened(browser, service) as seen:
         page = seen.go()
@@ -128,7 +130,7 @@ def test_captures_are_dropped_several_at_once(browser: Any, service: Served) -> 
         counted(page, "#board li.healthy", 2)
 
 
-def test_what_is_no_capture_is_told_beside_its_name(browser: Any, service: Served, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_no_capture_is_told_beside_its_name(browser: Any, service: Served, tmp_path: Path) -> None:
     (tmp_path / "page.pcap").write_text("<!doctype html>")
     with opened(browser, service) as seen:
         page = seen.go()
@@ -139,7 +141,7 @@ def test_what_is_no_capture_is_told_beside_its_name(browser: Any, service: Serve
         seen.said = [x for x in seen.said if "415" not in x]  # the browser notes the refusal
 
 
-def test_filters_and_search_change_the_list_without_a_reload(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_filters_and_search_change_the_list_without_a_reload(browser: Any, tmp_path: Path) -> None:
     with Served(tmp_path) as service, opened(browser, service) as seen:
         for number in range(3):
             service.finished(capture(number), f"number{number}.pcap")
@@ -159,7 +161,7 @@ def test_filters_and_search_change_the_list_without_a_reload(browser: Any, tmp_p
         assert "verdict=confirmed" in page.url
 
 
-def test_a_capture_is_deleted_when_that_is_confirmed(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_a_capture_is_deleted_when_that_is_confirmed(browser: Any, tmp_path: Path) -> None:
     with Served(tmp_path) as service, opened(browser, service) as seen:
         service.finished(capture(1), "stays.pcap")
         service.finished(capture(2), "goes.pcap")
@@ -179,7 +181,7 @@ def test_a_capture_is_deleted_when_that_is_confirmed(browser: Any, tmp_path: Pat
         seen.shows("Why were logins refused?")
 
 
-def test_hostile_names_stay_text(browser: Any, service: Served, tmp_path: Path) -> None:  # noqa: F811
+def test_hostile_names_stay_text(browser: Any, service: Served, tmp_path: Path) -> None:
     octets = hostile_capture(tmp_path / "x.pcap").read_bytes()
     with opened(browser, service) as seen:
         page = seen.go()
@@ -202,7 +204,7 @@ def test_hostile_names_stay_text(browser: Any, service: Served, tmp_path: Path) 
         assert EVIL[0] in report.content().replace("&lt;", "<").replace("&gt;", ">")
 
 
-def test_injected_markup_would_be_stopped_by_the_policy(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_injected_markup_would_be_stopped_by_the_policy(browser: Any, tmp_path: Path) -> None:
     """Should escaping ever fail, the browser still runs nothing: the list is made to hold raw markup here."""
     from analyzer.service import pages
 
@@ -228,7 +230,7 @@ def test_injected_markup_would_be_stopped_by_the_policy(browser: Any, tmp_path: 
     assert made.autoescape
 
 
-def test_an_upload_shows_how_far_it_is_and_goes_on_after_a_cut(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_an_upload_shows_how_far_it_is_and_goes_on_after_a_cut(browser: Any, tmp_path: Path) -> None:
     with Served(tmp_path) as service, opened(browser, service) as seen:
         page = seen.go()
         cuts = iter([True])
@@ -250,7 +252,7 @@ def test_an_upload_shows_how_far_it_is_and_goes_on_after_a_cut(browser: Any, tmp
         seen.said = [x for x in seen.said if "ERR_CONNECTION_RESET" not in x]
 
 
-def test_the_queue_shows_how_far_it_is(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_the_queue_shows_how_far_it_is(browser: Any, tmp_path: Path) -> None:
     go = threading.Semaphore(0)
 
     def analyse(*_: object, **__: object) -> Answer:
@@ -280,7 +282,7 @@ def test_every_text_can_be_read_and_nothing_sticks_out(
     browser: Any,
     service: Served,
     size: int,
-    scheme: Any,  # noqa: F811
+    scheme: Any,
 ) -> None:
     for name in ("server_side_limit.pcap", "one_agent_refused.pcap", "healthy.pcap", "large_packets_lost.pcap"):
         service.finished((SAMPLES / name).read_bytes(), name)
@@ -290,12 +292,14 @@ def test_every_text_can_be_read_and_nothing_sticks_out(
             assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
             found = page.evaluate(LOOK)
             bad = [
-                (text, ratio) for text, ratio, large in map(_ratio, found) if ratio < (LEAST_LARGE if large else LEAST)
+                (text, ratio)
+                for text, ratio, large in map(pages._ratio, found)
+                if ratio < (LEAST_LARGE if large else LEAST)
             ]
             assert bad == [], path
 
 
-def test_it_works_with_the_keyboard_and_says_what_is_what(browser: Any, service: Served) -> None:  # noqa: F811
+def test_it_works_with_the_keyboard_and_says_what_is_what(browser: Any, service: Served) -> None:
     service.finished((SAMPLES / "healthy.pcap").read_bytes(), "healthy.pcap")
     with opened(browser, service) as seen:
         page = seen.go()
@@ -323,7 +327,7 @@ def test_it_works_with_the_keyboard_and_says_what_is_what(browser: Any, service:
         assert {"banner", "main", "navigation", "contentinfo", "search", "status"} <= roles
 
 
-def test_it_works_without_script(browser: Any, service: Served, tmp_path: Path) -> None:  # noqa: F811
+def test_it_works_without_script(browser: Any, service: Served, tmp_path: Path) -> None:
     with opened(browser, service, java_script_enabled=False) as seen:
         page = seen.go()
         page.locator("#files").set_input_files(SAMPLES / "server_restart.pcap")
@@ -340,7 +344,7 @@ def test_it_works_without_script(browser: Any, service: Served, tmp_path: Path) 
         assert page.get_by_role("link", name="server_restart.pcap").count() == 0
 
 
-def test_one_logs_in_and_out(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_one_logs_in_and_out(browser: Any, tmp_path: Path) -> None:
     token = add_token(tmp_path / "tokens", "ann")
     with Served(tmp_path, tokens=tmp_path / "tokens") as service, opened(browser, service) as seen:
         page = seen.go()

@@ -20,7 +20,7 @@ import pytest
 from analyzer.at import NS_PER_S
 from analyzer.errors import AnalyzerError
 from analyzer.service import armour, intake, work
-from analyzer.service.identity import add_token
+from analyzer.service.identity import Tokens, add_token
 from analyzer.service.settings import Proxy, ServiceError, Settings
 from analyzer.triage.case import EVERYBODY, Filter
 from analyzer.triage.isolated import Answer
@@ -752,9 +752,8 @@ def test_24_what_breaks_is_told_without_a_word_of_the_capture(
 
 
 def test_24_an_errors_message_is_left_out() -> None:
-    try:
-        raise AnalyzerError("PASSWORD")
-    except AnalyzerError as error:
-        said = armour.without_words(error)
-    assert said.startswith("AnalyzerError at test_checklist.py:")
+    with pytest.raises(AnalyzerError) as caught:
+        Tokens(Path("PASSWORD"))
+    said = armour.without_words(caught.value)
+    assert said.startswith("ServiceError at identity.py:")
     assert "PASSWORD" not in said
