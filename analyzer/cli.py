@@ -714,6 +714,9 @@ def doctor() -> None:
     from analyzer.report import RENDERERS
 
     _write(f"writes      {' '.join(RENDERERS)}\n")
+    from analyzer.triage.isolated import protection
+
+    _write(f"isolates    {protection()}\n")
 
 
 def _records() -> dict[str, type]:

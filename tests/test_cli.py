@@ -300,6 +300,7 @@ def test_rules_fields_schema_and_doctor_print_themselves(run: Run) -> None:
     assert run("fields", "Login").out.startswith("login\n  capture ")
     assert json.loads(run("schema").out)["$schema"].endswith("2020-12/schema")
     assert "tshark" in run("doctor").out
+    assert "isolates" in run("doctor").out
     assert run("--version").out.startswith("mailscope ")
 
 

@@ -24,12 +24,15 @@ from analyzer.triage.case import Case, Filter, Item
 from analyzer.triage.gather import INSIDE, Input, gather
 from analyzer.triage.incidents import Incident, incidents
 from analyzer.triage.isolated import MEMORY_MB, TIMEOUT_S, Answer, isolated
+from analyzer.triage.isolated import TARGET as BRIEF
 from analyzer.triage.pool import answers
 from analyzer.triage.row import Row, conclusion, findings, key
 from analyzer.triage.store import Store
 from analyzer.triage.stories import join, renamed_in
 from analyzer.triage.story import TARGET
 
+NOWHERE = ":memory:"
+"""A store that ends with the run."""
 MOST_JOINED = 200
 """Incidents of a batch whose members are read together: the worst."""
 
@@ -62,14 +65,14 @@ class TriageResult:
 def triage(
     paths: Iterable[Path | str],
     *,
-    store: Store | Path | str = ":memory:",
+    store: Store | Path | str = NOWHERE,
     baseline: Path | str | None = None,
     jobs: int | None = None,
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
     progress: Callable[[Row, int, int], None] | None = None,
     options: Mapping[str, Any] | None = None,
-    target: str = TARGET,
+    target: str | None = None,
     scheduler: str | None = None,
 ) -> TriageResult:
     """Analyse files, folders, archives and addresses, each capture in a process of its own.
@@ -84,13 +87,15 @@ def triage(
         memory_mb: Memory limit of one capture, in MiB.
         progress: Called as rows are done, not in order, with the row, how many are done and how many there are.
         options: Keyword arguments of :func:`analyzer.read`.
-        target: What to run inside the process; see :func:`analyzer.triage.isolated.isolated`.
+        target: What to run inside the process, see :func:`analyzer.triage.isolated.isolated`; by default what tells all that
+            a store keeps, and where none stays, less.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786; its workers do it, and read the same paths.
 
     Raises:
         StoreError: the store, or the baseline, cannot be used.
         AnalyzerError: the scheduler cannot be used.
     """
+    target = target or (BRIEF if store == NOWHERE and baseline is None else TARGET)
     limits: dict[str, Any] = {"timeout_s": timeout_s, "memory_mb": memory_mb, "options": options, "target": target}
     with ExitStack() as stack:
         kept = store if isinstance(store, Store) else stack.enter_context(Store.open(store))

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.text import clean
+from analyzer.triage.box import bubblewrap
+from analyzer.triage.sealed import prepared
 from analyzer.triage.spares import SPARES, SpareLostError, Spares, import_path
 from analyzer.triage.template import ANSWER_LIMIT_BYTES, FILES_LIMIT
 
@@ -92,6 +94,19 @@ def isolated(
     except OSError as error:
         return Answer("error", f"no process could be started: {error.strerror}", None)
     return _answer(octets, status, cpu_s or timeout_s)
+
+
+def protection() -> str:
+    """Say what keeps captures of strangers from the rest of this machine, besides limits of time."""
+    if not hasattr(os, "fork"):
+        return "a process for each capture; no limits of memory on this system"
+    walls = ["limits of memory, processor time and written files"]
+    if prepared(programs=False) is not None:
+        walls.append("no connections (seccomp)")
+    walls.append(
+        "no network, no home, no other capture (bubblewrap)" if bubblewrap() else "bubblewrap is missing or not allowed"
+    )
+    return "; ".join(walls)
 
 
 class _Unopened(Exception):

@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.text import clean
+from analyzer.triage.sealed import seal
+from analyzer.triage.worker import limit
 
 if TYPE_CHECKING:
     from analyzer.capture.content import Content
 
 TIMEOUT_S = 300.0
 """Four gigabytes, the most that is unpacked, take a minute."""
-MEMORY_BYTES = 1 << 30
+MEMORY_MB = 1024
 """Members of up to 64 MiB are unpacked in memory, an xz may take 256 MiB more."""
+SCRATCH_MB = 4096
+"""The longest file written; as much as is unpacked of one archive."""
 LONGEST_NAME = 100
 """Characters of a member's name that its file keeps."""
 STREAMS = ("gzip", "xz", "bzip2")
@@ -100,26 +104,9 @@ def members(path: Path, folder: Path) -> list[Member]:
 
 def main(path: str, folder: str) -> None:
     """Unpack, and say on standard output what came of it."""
-    _limit()
+    limit(MEMORY_MB, int(TIMEOUT_S), SCRATCH_MB, Path(path).stat().st_size)
+    seal(programs=False)
     sys.stdout.write(json.dumps(list(_unpacked(Path(path), Path(folder)))))
-
-
-def _limit() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    from analyzer.capture.spool import UNPACKED_LIMIT_BYTES
-
-    wanted = (
-        (resource.RLIMIT_DATA, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, int(TIMEOUT_S)),
-        (resource.RLIMIT_FSIZE, UNPACKED_LIMIT_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    )
-    for kind, most in wanted:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(kind, (most, most))
 
 
 def _unpacked(path: Path, folder: Path) -> Iterator[dict[str, Any]]:

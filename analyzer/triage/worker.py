@@ -23,7 +23,7 @@ except ImportError:  # Windows: the wall clock of the parent is all there is
     resource = None  # type: ignore[assignment]
 
 MIB = 1 << 20
-PARTS = ("captures", "findings", "conclusion", "records")
+PARTS = ("captures", "accounts", "findings", "conclusion", "records")
 """Of the report contract, what many captures are told apart by; sessions can be a hundred times as long."""
 REHEARSALS = 12
 """Python adapts its code to what it meets the first times; a child that did it would copy the pages of that code."""

@@ -180,7 +180,7 @@ def mingle(rng: random.Random, talks: list[Iterator[tuple[bytes, int]]], at_once
             yield frame
 
 
-def mixed() -> Block:
+def mixed(webs: int = 22, calls: int = 12) -> Block:
     """Make an office: 3 % of the packets are IMAP, the rest TLS, telephone calls, ARP."""
     rng, pool = random.Random(1), random.Random(2).randbytes(1 << 16)
     block, talks = Block(), []
@@ -190,22 +190,23 @@ def mixed() -> Block:
         talk = login(Talk(rng, who, 50000 + who, 143), f"agent{who % 3}", refused=who % 2 == 0, mails=iter(mails))
         talks += [_mail(block, talk, refused=who % 2 == 0)]
     talks += [
-        web(Talk(rng, 100 + n, 51000 + n, 443), rng, pool, rng.choice((4000, 60_000, 400_000))) for n in range(22)
+        web(Talk(rng, 100 + n, 51000 + n, 443), rng, pool, rng.choice((4000, 60_000, 400_000))) for n in range(webs)
     ]
-    talks += [iter([voice(rng, pool, n) for _ in range(100)]) for n in range(12)]
+    talks += [iter([voice(rng, pool, n) for _ in range(100)]) for n in range(calls)]
     talks.append(iter([arp(n) for n in range(20)]))
     return _filled(block, mingle(rng, talks, 30))
 
 
-def imap() -> Block:
-    """Make a mail server's uplink: two thirds of the packets carry mails of 100 to 400 kB."""
+def imap(clients: int = 12, mails_kb: tuple[int, int] = (100, 400)) -> Block:
+    """Make a mail server's uplink: two thirds of the packets carry mails of so many kB, two for each client."""
     rng, pool = random.Random(3), base64.encodebytes(random.Random(4).randbytes(1 << 19)).replace(b"\n", b"\r\n")
     block, talks = Block(), []
-    for who in range(12):
-        mails = [cut(rng, pool, rng.randrange(100_000, 400_000)) for _ in range(2)]
+    least, most = (size * 1000 for size in mails_kb)
+    for who in range(clients):
+        mails = [cut(rng, pool, rng.randrange(least, most)) for _ in range(2)]
         talk = login(Talk(rng, who, 50000 + who, 143), f"agent{who}", refused=who % 4 == 0, mails=iter(mails))
         talks += [_mail(block, talk, refused=who % 4 == 0)]
-    talks += [web(Talk(rng, 100 + n, 51000 + n, 443), rng, pool, 150_000) for n in range(12)]
+    talks += [web(Talk(rng, 100 + n, 51000 + n, 443), rng, pool, least + least // 2) for n in range(12)]
     return _filled(block, mingle(rng, talks, 8))
 
 
@@ -255,13 +256,19 @@ KINDS: dict[str, Callable[[], Block]] = {
 }
 PACKED = "gz"
 """What is written through gzip."""
+UPLOADS: dict[str, Callable[[], Block]] = {
+    "office": lambda: mixed(webs=9, calls=6),
+    "uplink": lambda: imap(clients=24, mails_kb=(5, 30)),
+    "storm": tiny,
+}
+"""Captures of about a megabyte, as a triage desk gets them: of a PC, of a mail server, of a storm of refused logins."""
 
 
 def make(kind: str, path: Path, size_bytes: int) -> Truth:
-    """Write a capture of about ``size_bytes`` (at least one block); ``kind`` is one of KINDS."""
+    """Write a capture of about ``size_bytes`` (at least one block); ``kind`` is one of KINDS or UPLOADS."""
     import numpy as np
 
-    block, ng = KINDS[kind](), kind == "pcapng"
+    block, ng = (KINDS | UPLOADS)[kind](), kind == "pcapng"
     octets, times, clients = _image(block, _enhanced if ng else _classic)
     image, stamps, numbers = np.frombuffer(octets, np.uint8), np.array(times) + 12 * ng, np.array(clients)
     repeats = max(1, size_bytes // len(image))

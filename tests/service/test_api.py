@@ -135,7 +135,7 @@ def test_without_proof_there_is_no_evidence(tmp_path: Path) -> None:
 
 
 def test_lists_are_worst_first_and_filtered(real: Any) -> None:
-    service, ids = real
+    service, _ = real
     every = checked(service, "GET", "/api/captures").json
     assert every["total"] == 2
     assert [one["name"] for one in every["captures"]] == ["one_agent_refused.pcap", "healthy.pcap"]

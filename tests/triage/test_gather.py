@@ -6,6 +6,7 @@ import gzip
 import http.server
 import io
 import os
+import sys
 import tarfile
 import threading
 import zipfile
@@ -171,6 +172,16 @@ def test_a_bomb_is_stopped_and_left_to_its_own_run(
     assert members(path, folder / "late") == []
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the seal is Linux's")
+def test_an_archive_is_unpacked_without_connections_and_programs(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = unpacked._START.replace("analyzer.triage.unpacked", "tests.triage.targets").replace("main", "unpacks")
+    monkeypatch.setattr(unpacked, "_START", start)
+    (told,) = members(zipped(tmp_path / "a.zip", NOTES), folder / "x")
+    assert told.name == "socket refused, program refused"
+
+
 @pytest.mark.parametrize(
     "octets", [b"", b"PK\x03\x04", b"\x1f\x8b\x08" + bytes(40), b"BZh91AY&SY" + bytes(9), HEALTHY.read_bytes()]
 )
@@ -244,8 +255,6 @@ def test_what_is_too_long_is_not_fetched(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_without_its_package_an_address_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "fsspec", None)
     (one,) = gather.gather(["https://example.com/a.pcap"], folder)
     assert one.problem == "fetching needs the package fsspec: pip install 'mailscope[urls]'"

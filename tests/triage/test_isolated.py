@@ -307,6 +307,13 @@ def test_a_box_has_no_network_either() -> None:
 
 
 @posix
+def test_what_protects_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ("no other capture" in subject.protection()) == (box.bubblewrap() is not None)
+    monkeypatch.setattr(subject, "bubblewrap", lambda: None)
+    assert "bubblewrap is missing or not allowed" in subject.protection()
+
+
+@posix
 def test_temporary_files_are_gone_after_each_capture_and_at_the_end(
     attempts: Callable[..., dict[str, Any]], spares: Spares
 ) -> None:
