@@ -7,7 +7,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -143,7 +143,7 @@ def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-def form(parts: list[tuple[str, str | None, bytes]]) -> tuple[bytes, dict[str, str]]:
+def form(parts: Sequence[tuple[str, str | None, bytes]]) -> tuple[bytes, dict[str, str]]:
     """Return the body of a form, and its header; a part is (name, file name or None, octets)."""
     boundary = secrets.token_hex(8)
     body = b""

@@ -167,7 +167,12 @@ def test_a_capture_is_deleted_when_that_is_confirmed(browser: Any, tmp_path: Pat
         service.finished(capture(2), "goes.pcap")
         page = seen.go()
         asked: list[str] = []
-        page.once("dialog", lambda x: (asked.append(x.message), x.dismiss()))
+
+        def decline(dialog: Any) -> None:
+            asked.append(dialog.message)
+            dialog.dismiss()
+
+        page.once("dialog", decline)
         page.get_by_role("button", name="Delete goes.pcap").click()
         assert asked == ["Delete this capture and its report?"]
         assert service.ask("GET", "/api/captures").json["total"] == 2
