@@ -34,12 +34,13 @@ OPTIONAL = {
     "psycopg": "to keep cases in PostgreSQL",
     "py7zr": "for .7z archives",
     "pyarrow": "to write .parquet",
+    "starlette": "to serve the upload page and the API",
     "zstandard": "for .zst files before Python 3.14",
 }
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
-    "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "watch", "remedy",
-    "probe", "rules", "fields", "schema", "doctor",
+    "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "watch", "serve",
+    "remedy", "probe", "rules", "fields", "schema", "doctor",
 )  # fmt: skip
 
 app = typer.Typer(
@@ -489,6 +490,99 @@ def watch(
             run(folder, tell=tell, store=kept, jobs=jobs, still_s=still_s, timeout_s=timeout_s, memory_mb=memory_mb)
         except KeyboardInterrupt:
             raise typer.Exit(0) from None
+
+
+@app.command()
+def serve(
+    *,
+    store: Annotated[
+        str, typer.Option("--store", metavar="FILE|URL", help="Where cases are kept: a file, or postgresql://...")
+    ] = "cases.db",
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Where uploads are kept; default: beside the store.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="N", help="Port to listen at.")] = 8143,
+    names: Annotated[
+        list[str] | None, typer.Option("--name", metavar="HOST", help="A name it may be called by. Repeatable.")
+    ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="Who may use it: lines of OWNER SHA256.")
+    ] = None,
+    add_token: Annotated[
+        str | None, typer.Option("--add-token", metavar="OWNER", help="Make a token for OWNER, print it, and end.")
+    ] = None,
+    proxy: Annotated[
+        str | None, typer.Option("--proxy", metavar="ADDRESS", help="A proxy that says who asks, in X-Remote-User.")
+    ] = None,
+    proxy_secret: Annotated[
+        Path | None, typer.Option("--proxy-secret-file", metavar="FILE", help="What it must send in X-Proxy-Secret.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="FILE", help="TLS certificate, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key, PEM.")] = None,
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0, metavar="N", help="Days until a capture is deleted; 0: never.")
+    ] = 30.0,
+    upload_gib: Annotated[
+        float, typer.Option("--upload-gib", min=0.001, metavar="N", help="Size of one upload, at most.")
+    ] = 4.0,
+    quota_gib: Annotated[
+        float, typer.Option("--quota-gib", min=0.001, metavar="N", help="Size of all captures of one owner, at most.")
+    ] = 50.0,
+    free_gib: Annotated[
+        float, typer.Option("--free-gib", min=0, metavar="N", help="What must stay free on the disk.")
+    ] = 1.0,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Captures analysed at a time; default: one per processor.")
+    ] = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Limit of time per capture.")
+    ] = 300.0,
+    memory_mb: Annotated[
+        int, typer.Option("--memory", min=64, metavar="MIB", help="Limit of memory per capture.")
+    ] = 2048,
+) -> None:
+    """Take captures on a page and by an API, keep the queue, and show what each of them and all of them say."""
+    from analyzer.service import settings as asked
+
+    if add_token is not None:
+        _give_token(tokens, add_token)
+        return
+    limits = asked.Limits(
+        upload_bytes=int(upload_gib * asked.GIB),
+        quota_bytes=int(quota_gib * asked.GIB),
+        free_bytes=int(free_gib * asked.GIB),
+        keep_days=keep_days,
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+        **({} if jobs is None else {"jobs": jobs}),
+    )
+    wanted = asked.Settings(
+        store=store,
+        data=data or asked.data_beside(store),
+        host=host,
+        port=port,
+        names=tuple(names or ()),
+        tokens=tokens,
+        proxy=asked.proxy_of(proxy, proxy_secret),
+        certificate=certificate,
+        key=key,
+        limits=limits,
+    )
+    from analyzer.service.run import serve as run
+
+    run(wanted, lambda address: typer.echo(f"mailscope: serving on {address}", err=True))
+
+
+def _give_token(tokens: Path | None, owner: str) -> None:
+    from analyzer.service.identity import add_token
+
+    if tokens is None:
+        _stop("There is no file to keep the token's hash in.", "--token-file FILE --add-token OWNER", USAGE)
+    _write(f"{add_token(tokens, owner)}\n")
+    typer.echo(f"mailscope: this is {owner}'s token; it is shown this once, and only its hash is kept", err=True)
 
 
 @app.command()

@@ -27,7 +27,7 @@ STRANGERS = {"capture": "protocols", "protocols": "capture", "rules": "remedies"
 """Floors of equal height that must not know each other."""
 HEAVY = frozenset({
     "IPython", "dask", "distributed", "fsspec", "jinja2", "markupsafe", "matplotlib", "numpy", "openpyxl", "pandas", "psycopg",
-    "pyarrow", "pydantic", "pyshark", "rich", "scapy", "typer",
+    "pyarrow", "pydantic", "pyshark", "python_multipart", "rich", "scapy", "starlette", "typer", "uvicorn",
 })  # fmt: skip
 HEAVY_ALLOWED = {"cli.py": {"typer"}, "report/contract.py": {"pydantic"}}
 """Where a heavy package may be loaded with its module: verbs are typer's from the first line on, the schema pydantic's."""
