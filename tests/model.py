@@ -77,6 +77,12 @@ class Server:
     """(from, until): newcomers wait, whoever they are; sessions that are open work on."""
     waits_at: str = "greeting"
     """Where a newcomer waits: for its 'greeting', or for the answer to its 'login'."""
+    members: int = 1
+    """Servers behind the one address, each with limits of its own."""
+    sticky: bool = True
+    """Each client always comes to the same member; else they take turns."""
+    fails_on: int | None = None
+    """The member that an outage hits; None: all of them."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,8 @@ class Attempt:
     """Why it had to wait: 'workers' or 'stuck'; empty: it had not."""
     served_s: float | None = None
     """When its turn came; None: it never came."""
+    member: int = 0
+    """Which of the servers behind the address served it."""
 
     @property
     def is_session(self) -> bool:
@@ -185,7 +193,7 @@ class _House:
         self.failures: Counter[str] = Counter()
         self.locked: dict[str, float] = {}
         self.sessions: dict[int, Attempt] = {}
-        self.users: Counter[str] = Counter()
+        self.users: Counter[tuple[str, int]] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.stored: Counter[str] = Counter()
         self.peers: Counter[str] = Counter()
@@ -214,12 +222,19 @@ class _House:
         workers = self.server.limits.workers
         return "workers" if workers is not None and len(self.busy) >= workers else ""
 
-    def verdict(self, agent: Agent, now: float) -> str:
+    def member(self, agent: Agent, number: int) -> int:
+        """Choose the server that serves a connection."""
+        if not self.server.sticky:
+            return number % self.server.members
+        return int(agent.address.rpartition(".")[2]) % self.server.members
+
+    def verdict(self, agent: Agent, now: float, member: int) -> str:
         """Answer a login: 'ok', or why not."""
         account, limits = agent.account, self.server.limits
         if self.server.tls_required:
             return "tls"
-        if any(begin <= now < end for begin, end in self.server.outages):
+        hit = self.server.fails_on in {None, member}
+        if hit and any(begin <= now < end for begin, end in self.server.outages):
             return "outage"
         if self.locked.get(account, 0.0) > now:
             return "locked"
@@ -229,7 +244,7 @@ class _House:
                 self.locked[account], self.failures[account] = now + self.server.lock_s, 0
             return "password"
         self.failures[account] = 0
-        if limits.per_user is not None and self.users[account] >= limits.per_user:
+        if limits.per_user is not None and self.users[account, member] >= limits.per_user:
             return "per_user"
         if limits.per_user_ip is not None and self.pairs[account, agent.address] >= limits.per_user_ip:
             return "per_user_ip"
@@ -251,7 +266,7 @@ class _House:
 
     def session(self, attempt: Attempt, step: int) -> None:
         agent = attempt.agent
-        self.users[agent.account] += step
+        self.users[agent.account, attempt.member] += step
         self.pairs[agent.account, agent.address] += step
         self.stored[agent.account] += step
         if step > 0:
@@ -296,7 +311,8 @@ def _again(house: _House, attempt: Attempt, trial: int, now: float) -> None:
 def _try(house: _House, now: float, agent: Agent, slot: int, trial: int) -> None:
     if now >= agent.leave_s:
         return
-    attempt = Attempt(len(house.attempts) + 1, agent, slot, now, now)
+    number = len(house.attempts) + 1
+    attempt = Attempt(number, agent, slot, now, now, member=house.member(agent, number))
     house.attempts.append(attempt)
     shut = house.door(agent, now)
     if shut:
@@ -345,8 +361,8 @@ def _decide(house: _House, now: float, attempt: Attempt, slot: int, trial: int) 
     if attempt.closed_by:  # cut off by a restart
         return
     agent = attempt.agent
-    attempt.open_before = house.users[agent.account]
-    attempt.why = house.verdict(agent, now)
+    attempt.open_before = house.users[agent.account, attempt.member]
+    attempt.why = house.verdict(agent, now, attempt.member)
     attempt.outcome = ACCEPTED if attempt.why in {"ok", "store"} else REFUSED
     if attempt.why == "ok":
         house.session(attempt, 1)

@@ -98,6 +98,7 @@ def _login(run: Run, x: Attempt, capture: str) -> Login:
         mechanism=mechanism, account=x.agent.account, client=x.agent.address, server=run.server.address,
         server_port=run.server.port, capture=capture,
         workstation=(x.agent.workstation or None) if mechanism == "NTLM" else None,
+        server_name=f"EXCH{x.member + 1:02}" if mechanism == "NTLM" else None,
         credential=None if mechanism == "NTLM" else SECRETS[x.agent.secret],
     )  # fmt: skip
 
@@ -195,6 +196,51 @@ def _limit(limit: int, count: int, wrong: int = 0, **changes: object) -> Callabl
     def build(rng: Random, mechanism: str) -> Story:
         people = _crew(rng, mechanism, count, **changes) + _culprits(rng, mechanism, wrong)
         return Story(Server(limits=Limits(per_user=limit)), people)
+
+    return build
+
+
+def _balanced(limit: int, count: int, members: int, *, sticky: bool) -> Callable[[Random, str], Story]:
+    def build(rng: Random, mechanism: str) -> Story:
+        server = Server(limits=Limits(per_user=limit), members=members, sticky=sticky)
+        return Story(server, _crew(rng, mechanism, count))
+
+    return build
+
+
+def _uneven(limit: int) -> Callable[[Random, str], Story]:
+    """Let more PCs come to one of two servers than it takes, and few to the other, which takes in all of them."""
+
+    def build(rng: Random, mechanism: str) -> Story:
+        crew = _crew(rng, mechanism, 14, stay_s=rng.choice((None, (30.0, 90.0))))
+        many = [_with(x, address=f"192.0.2.{10 + 2 * n}") for n, x in enumerate(crew[:10])]
+        few = [_with(x, address=f"192.0.2.{11 + 2 * n}", arrive_s=rng.uniform(0, 200)) for n, x in enumerate(crew[10:])]
+        return Story(Server(limits=Limits(per_user=limit), members=2), many + few)
+
+    return build
+
+
+def _one_fails(
+    draw: Callable[[Random], list[tuple[float, float]]], **changes: object
+) -> Callable[[Random, str], Story]:
+    """Let the directory behind one of two servers fail."""
+
+    def build(rng: Random, mechanism: str) -> Story:
+        crew = _crew(rng, mechanism, rng.randint(6, 30), **changes)
+        server = Server(limits=NO_LIMIT, outages=draw(rng), members=2, sticky=rng.random() < 0.5, fails_on=0)
+        return Story(server, crew)
+
+    return build
+
+
+def _nat(limit: int, count: int) -> Callable[[Random, str], Story]:
+    """Let all but two PCs stand behind one address."""
+
+    def build(rng: Random, mechanism: str) -> Story:
+        crew = _crew(rng, mechanism, count)
+        return Story(
+            Server(limits=Limits(per_user=limit)), [_with(x, address="192.0.2.1") for x in crew[2:]] + crew[:2]
+        )
 
     return build
 
@@ -375,6 +421,10 @@ SCENARIOS = (
     Scenario("limit 10, nobody leaves", True, _limit(10, 8, stay_s=None)),
     Scenario("limit 8, one goes home", True, _limit_arriving(8)),
     Scenario("limit 16, no retries", True, _limit(16, 30, tries=1)),
+    Scenario("limit 10, 2 servers, sticky", True, _balanced(10, 18, 2, sticky=True)),
+    Scenario("limit 10, 2 servers, by turns", True, _balanced(10, 18, 2, sticky=False)),
+    Scenario("limit 10, 2 servers, uneven", True, _uneven(10)),
+    Scenario("limit 16, behind one address", True, _nat(16, 30)),
     Scenario("one wrong", False, _wrong((6, 29), 1)),
     Scenario("four wrong", False, _wrong((4, 26), 4)),
     Scenario("one of two wrong", False, _wrong((1, 1), 1)),
@@ -402,6 +452,9 @@ SCENARIOS = (
     Scenario("outage while people arrive", False, _outage_arriving),
     Scenario("outages, periodic", False, _outages(_periodic)),
     Scenario("outages, flapping", False, _outages(_flapping)),
+    Scenario("outage, one of 2 servers", False, _one_fails(_single)),
+    Scenario("outages, flapping, one of 2 servers", False, _one_fails(_flapping)),
+    Scenario("outage, one of 2 servers, nobody leaves", False, _one_fails(_early, stay_s=None)),
     Scenario("12 workers, 12 PCs", True, _workers(12, 12)),
     Scenario("5 workers, 4 PCs", True, _workers(5, 4)),
     Scenario("stuck", False, _stuck(_single)),

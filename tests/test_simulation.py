@@ -39,6 +39,10 @@ FOUND_AT_LEAST = {
     ("limit 10, four wrong", "NTLM"): 0.4,
     ("limit 16, no retries", "PLAIN"): 0.3,
     ("limit 16, no retries", "NTLM"): 0.3,
+    ("limit 10, 2 servers, sticky", "PLAIN"): 0.0,
+    ("limit 10, 2 servers, by turns", "PLAIN"): 0.0,
+    ("limit 10, 2 servers, uneven", "PLAIN"): 0.0,
+    ("limit 10, 2 servers, uneven", "NTLM"): 0.0,
     ("limit 16, nobody leaves", "PLAIN"): 0.0,
     ("limit 16, nobody leaves", "NTLM"): 0.0,
     ("limit 10, nobody leaves", "PLAIN"): 0.0,
@@ -46,7 +50,8 @@ FOUND_AT_LEAST = {
 }
 """Share of a server's captures in which the limit must be claimed; 0.9 unless said. When nobody leaves, nobody comes back
 either, and a password changed as the last one came in looks the same. Where all have one account and wait at the login, a
-full server cannot be told from a limit per user that lets people wait. Where nobody tries again, one stretch of refusals is all
+full server cannot be told from a limit per user that lets people wait. Which of several servers behind one address took a login only
+NTLM tells, and where most come to one of them, often nobody leaves it. Where nobody tries again, one stretch of refusals is all
 there is, and an outage has that, too."""
 
 INHERENT = {"changed, nobody leaves": 2, "locked unseen, nobody leaves": 2, "locked early": 2}

@@ -204,6 +204,8 @@ def _facts(dispute: Dispute, book: Ledger | None, weighed: Weighed) -> dict[str,
     if book is None:
         return facts
     facts["accepted"] = len(book.accepted)
+    if book.members:
+        facts["servers"] = len(book.members)
     peak, _ = book.line.peak
     facts["peak"] = peak
     told = dispute.told_limit or dispute.scene.known.limit

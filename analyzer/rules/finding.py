@@ -110,4 +110,4 @@ class Finding(NamedTuple):
     sessions: tuple[tuple[str, str], ...] = ()
     """(capture, uid) of the sessions that show it, at most 200."""
     facts: Mapping[str, float | int | str] = MappingProxyType({})
-    """Numbers a remedy or chart needs: 'limit', 'clients', 'per_client', 'refused', 'accepted', 'peak'."""
+    """Numbers a remedy or chart needs: 'limit', 'clients', 'per_client', 'refused', 'accepted', 'peak', 'servers'."""

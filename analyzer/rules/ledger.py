@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import groupby, pairwise
 from operator import itemgetter
+from typing import NamedTuple
 
 from analyzer.at import NS_PER_S
-from analyzer.rules.plateau import Standing, standing
+from analyzer.rules.plateau import Levels, Standing, compared, levels, standing
 from analyzer.rules.scene import Dispute, Refusal
 from analyzer.secret import Secret
 from analyzer.sessions.concurrency import Span, Steps, spans, steps
@@ -144,6 +145,11 @@ class Ledger:
         """Acceptances after the last refusal."""
         return self.accepted_since(self.dispute.last)
 
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """Names of the servers behind the one address, where each login tells which of several decided it; else none."""
+        return members_of([*self.refused, *self.accepted])
+
     def accepted_since(self, ts: int) -> list[Login]:
         """Return the acceptances after a time, ns."""
         return self.accepted[bisect_right(self.accepted, ts, key=decided_ts) :]
@@ -195,17 +201,50 @@ def ledger(dispute: Dispute) -> Ledger:
     sessions = dispute.scene.sessions_of(dispute.server, dispute.account)
     open_spans = spans(sessions)
     line = steps(open_spans)
-    stand = standing(
-        [decided_ts(x) for x in refused],
-        [decided_ts(x) for x in dispute.accepted],
-        open_spans,
-        line,
-        unsure=dispute.scene.unsure(dispute.server),
-    )
+    stand = _standing(dispute, refused, sessions, open_spans, line)
     left = [s.closed_at.ts for s in sessions if s.closed_at is not None and _was_in(s) and left_by_itself(s)]
     result = Ledger(dispute, refused, open_spans, line, stand, left)
     _compare_secrets(result)
     return result
+
+
+class _Part(NamedTuple):
+    """What one of several servers behind an address saw: when it decided logins (ns), and which sessions it kept."""
+
+    refused: list[int]
+    accepted: list[int]
+    sessions: list[Session]
+
+
+def members_of(logins: Sequence[Login]) -> frozenset[str]:
+    """Return the names of the servers that decided some logins, when there are several and all of them are known."""
+    names = {x.server_name for x in logins}
+    return frozenset(x for x in names if x is not None) if len(names) > 1 and None not in names else frozenset()
+
+
+def _standing(
+    dispute: Dispute, refused: Sequence[Login], sessions: Sequence[Session], open_spans: Sequence[Span], line: Steps
+) -> Standing:
+    """Compare refusals with acceptances; each server behind a load balancer counts its own sessions."""
+    unsure = dispute.scene.unsure(dispute.server)
+    if not members_of([*refused, *dispute.accepted]):
+        times = [decided_ts(x) for x in refused], [decided_ts(x) for x in dispute.accepted]
+        return standing(*times, open_spans, line, unsure=unsure)
+    parts: dict[str | None, _Part] = defaultdict(lambda: _Part([], [], []))
+    for login in refused:
+        parts[login.server_name].refused.append(decided_ts(login))
+    for login in dispute.accepted:
+        parts[login.server_name].accepted.append(decided_ts(login))
+    for s in sessions:
+        parts[s.server_name].sessions.append(s)
+    unsure += len(spans(parts.pop(None, _Part([], [], [])).sessions))
+    found = Levels([], [])
+    for part in parts.values():
+        mine = spans(part.sessions)
+        there = levels(part.refused, part.accepted, mine, steps(mine))
+        found.refused.extend(there.refused)
+        found.accepted.extend(there.accepted)
+    return compared(found, unsure=unsure)
 
 
 def _compare_secrets(book: Ledger) -> None:

@@ -107,6 +107,8 @@ def summary(weighed: Weighed, dispute: Dispute, book: Ledger | None, facts: Mapp
         parts.append(f"The limit is {facts['limit']} open sessions of the account.")
     elif "limit_high" in facts and "limit_low" in facts and weighed.verdict != "suspected":
         parts.append(f"The limit is {bounds(facts)}.")
+    if "servers" in facts and "limit" in weighed.cause:
+        parts.append(f"Each of the {facts['servers']} servers behind that address counts for itself.")
     if "known_default" in facts and weighed.verdict != "suspected":
         parts.append(f"That fits {facts['known_default']}.")
     if dispute.scene.known.words:

@@ -57,29 +57,45 @@ class Standing(NamedTuple):
         )
 
 
-def standing(
-    refused: Sequence[int], accepted: Sequence[int], open_spans: Sequence[Span], line: Steps, *, unsure: int = 0
-) -> Standing:
-    """Compare the times (ns) of refusals and acceptances with how many sessions were open just before each.
+class Levels(NamedTuple):
+    """How many sessions were open just before each login."""
+
+    refused: list[int]
+    """Of refusals; those just after a close are left out."""
+    accepted: list[int]
+
+
+def levels(refused: Sequence[int], accepted: Sequence[int], open_spans: Sequence[Span], line: Steps) -> Levels:
+    """Look up how many sessions were open just before each refusal and each acceptance, at these times (ns)."""
+    closes = sorted(s.closed for s in open_spans if s.closed is not None)
+    return Levels([line.at(ts) for ts in refused if not _just_closed(ts, closes)], [line.at(ts) for ts in accepted])
+
+
+def compared(found: Levels, *, unsure: int = 0) -> Standing:
+    """Compare the sessions open at refusals with those open at acceptances.
 
     ``unsure`` is how many further sessions may have been open without the capture showing it: a refusal is ``below`` only
     when it would be even with all of them.
     """
-    closes = sorted(s.closed for s in open_spans if s.closed is not None)
-    levels = [line.at(ts) for ts in refused if not _just_closed(ts, closes)]
-    welcome = [line.at(ts) for ts in accepted]
-    most_accepted = max(welcome, default=None)
-    counted = Counter(levels)
+    most_accepted = max(found.accepted, default=None)
+    counted = Counter(found.refused)
     height = max(counted, key=lambda n: (counted[n], n), default=None)
     return Standing(
         height=height,
-        least_refused=min(levels, default=None),
+        least_refused=min(found.refused, default=None),
         most_accepted=most_accepted,
         at_height=counted[height] if height is not None else 0,
-        below=sum(1 for n in levels if most_accepted is not None and n + unsure <= most_accepted),
-        counted=len(levels),
+        below=sum(1 for n in found.refused if most_accepted is not None and n + unsure <= most_accepted),
+        counted=len(found.refused),
         unsure=unsure,
     )
+
+
+def standing(
+    refused: Sequence[int], accepted: Sequence[int], open_spans: Sequence[Span], line: Steps, *, unsure: int = 0
+) -> Standing:
+    """Compare the times (ns) of refusals and acceptances with how many sessions were open just before each."""
+    return compared(levels(refused, accepted, open_spans, line), unsure=unsure)
 
 
 def _just_closed(ts: int, closes: Sequence[int]) -> bool:

@@ -252,6 +252,11 @@ class Session(NamedTuple):
         return next((x.account for x in reversed(self.logins) if x.account is not None), None)
 
     @property
+    def server_name(self) -> str | None:
+        """What the server called itself in an NTLM challenge: tells apart those behind one address."""
+        return next((x.server_name for x in reversed(self.logins) if x.server_name is not None), None)
+
+    @property
     def tls_alert(self) -> str | None:
         """The alert in words: who sent it, how bad it is, what it says."""
         found = self.alert

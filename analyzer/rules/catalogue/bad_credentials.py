@@ -135,8 +135,10 @@ def _never_here(book: Ledger) -> Iterator[Evidence]:
     if not book.below or book.kept or book.regained:
         return
     others = {host_of(x) for x in book.accepted}
-    # Between two of its refusals: those who come in after the last one may come in because something is over.
-    during = book.interleaved
+    # Between two of its refusals: those who come in after the last one may come in because something is over. And on the
+    # same server: behind a load balancer one may be full while another is not.
+    there = {x.server_name for x in book.refused}
+    during = [x for x in book.interleaved if x.server_name in there]
     if others and during:
         hosts = ", ".join(sorted(book.refused_hosts)[:3])
         yield shown_by(

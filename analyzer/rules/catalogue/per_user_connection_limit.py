@@ -7,6 +7,7 @@ Why
     Exchange counts the connections of each user (MaxConnectionsPerUser, 16 by default since 2010, 10 in 2007) and answers
     one too many with the very words of a wrong password. A contact centre whose agents share one mailbox, two connections
     each, reaches 16 with the eighth agent. Other servers say it in words.
+    Behind one address there may be several servers; each counts for itself, and NTLM tells which one answered.
 What would refute it
     A refusal with fewer sessions open than an acceptance had; nobody accepted again although the number fell; the
     refused secret is not the one that works; all accounts refused alike.
@@ -139,9 +140,10 @@ def _plateau(book: Ledger) -> Iterator[Evidence]:
     back = f"; slots that came free were taken again {book.comebacks} times" if book.comebacks else ""
     most = f"{stand.most_accepted} or fewer"
     lost = "" if stand.clean else "; up to a session or two that the capture lost"
+    each = f"; each of the {len(book.members)} servers behind the address counted for itself" if book.members else ""
     yield shown_by(
         f"every refusal came with {stand.least_refused} or more sessions of the account open, each of the {accepted} "
-        f"acceptances with {most}{lost}{back}",
+        f"acceptances with {most}{lost}{back}{each}",
         min(exact, 25.0) if decisive else 3.0,
         "plateau",
         book.refused[:10],

@@ -9,21 +9,24 @@ What would refute it
     Some addresses welcomed while others are turned away; newcomers served although nobody had gone, as when a stuck server
     works again.
 Evidence
-    words, total plateau, silence, refill, release (newcomers served just as another client had gone); and against: others
-    welcomed, served although nobody had gone.
+    words, total plateau, silence, refill, release (newcomers served just as another client had gone), dropped (the way in
+    which Dovecot turns newcomers away when no process is free); and against: others welcomed, served although nobody had
+    gone.
 Sources
-    Microsoft: Set-ImapSettings MaxConnections; Dovecot service limits; Zimbra zimbraImapMaxConnections.
+    Microsoft: Set-ImapSettings MaxConnections; Dovecot service limits, and what its master
+    process does at them (src/master/service-monitor.c); Zimbra zimbraImapMaxConnections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from analyzer.at import NS_PER_S
+from analyzer.rules.dropped import SOURCE, Drop, drops, then_at_once, together
 from analyzer.rules.finding import Evidence, FrameRef
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.release import together_db
-from analyzer.rules.rule import Question, Rule, filter_of, frame_filter, frames, words
+from analyzer.rules.rule import FRAMES_SHOWN, Question, Rule, filter_of, frame_filter, frames, words
 from analyzer.rules.scene import shut_out
 from analyzer.rules.waiting import Gone, Wait
 from analyzer.sessions.concurrency import spans, steps
@@ -34,6 +37,10 @@ RELEASE_COST_DB = 20.0
 so the odds are high; in simulated stalls one of several hundred looks like it all the same."""
 RELEASE_CAP_DB = 13.0
 """No single coincidence weighs more."""
+DROPPED_DB = 13.0
+"""Other timers strike each connection in its own time; a restart strikes all, but once in twenty just then."""
+AT_ONCE_DB = 11.0
+"""Nothing else in Dovecot's source is silent that way; but a directory may fail slowly first and then at once."""
 
 
 def check(question: Question) -> Iterator[Evidence]:
@@ -50,6 +57,7 @@ def check(question: Question) -> Iterator[Evidence]:
         yield Evidence(text, refs, 4.0, filter=shown, kind="silence")
         yield from _silence(question)
         yield from _release(question)
+        yield from _dropped(question)
         return
     if dispute.kind != "greeting" or dispute.signature.explicit:
         return
@@ -115,6 +123,34 @@ def _release(question: Question) -> Iterator[Evidence]:
             f"at best {soonest:.3f} s later"
         )
         yield Evidence(text, refs, weight, filter=filter_of(refs), kind="release")
+
+
+def _dropped(question: Question) -> Iterator[Evidence]:
+    """Testify from newcomers that Dovecot dropped as it drops those for whom no process is free."""
+    dispute = question.dispute
+    if dispute.scene.place(dispute.server).product != "dovecot":
+        return
+    found = drops(question.waiting)
+    for batch in together(found):
+        waited = (batch[0].ts - min(d.since for d in batch)) / NS_PER_S
+        text = (
+            f"{len(batch)} newcomers that had come at different times were dropped at one moment, {waited:.1f} s after the "
+            "first: Dovecot does that when every process is taken"
+        )
+        yield _evidence(text, DROPPED_DB, batch)
+        return
+    waited_long, later = ([], []) if question.waiting.at_greeting else then_at_once(found)
+    if later:
+        text = (
+            f"{len(waited_long)} newcomer(s) waited before they were dropped, and all {len(later)} that came then were cut "
+            "off at once, without a word: Dovecot does that when every process stays taken"
+        )
+        yield _evidence(text, AT_ONCE_DB, [*waited_long, *later])
+
+
+def _evidence(text: str, weight_db: float, found: Sequence[Drop]) -> Evidence:
+    refs = tuple(d.ref for d in found)[:FRAMES_SHOWN]
+    return Evidence(text, refs, weight_db, filter=filter_of(refs), kind="dropped", source=SOURCE)
 
 
 def _greeted(wait: Wait) -> FrameRef:
