@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
-from analyzer.errors import OutputError
+from analyzer.errors import AnalyzerError, OutputError
 from analyzer.report.curves import day, ticks
 from analyzer.report.result import Result
+from analyzer.text import clean
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+
+    from analyzer.language import Say
 
 LINE_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's colours, told apart by colour-blind eyes; vermilion is kept for refusals."""
@@ -64,6 +67,8 @@ class Picture:
     """End of the captures, ns UTC."""
     subtitle: str = ""
     """What the picture shows of it."""
+    say: Say = field(default=str, repr=False)
+    """Puts what is written on the axes into the reader's language; ``data`` stays as it is."""
 
     @property
     def lanes(self) -> int:
@@ -125,16 +130,16 @@ def check_kind(by: str, kinds: Sequence[str] = KINDS) -> None:
     """Refuse what is no kind of line or lane.
 
     Raises:
-        ValueError: ``by`` is none of ``kinds``.
+        AnalyzerError: ``by`` is none of ``kinds``.
     """
     if by not in kinds:
-        raise ValueError(f"by is {by!r}, not one of {', '.join(kinds)}")
+        raise AnalyzerError(f"this chart cannot be drawn by {clean(by, 40)}", hint=f"by is one of {', '.join(kinds)}")
 
 
-def title_of(result: Result) -> str:
+def title_of(result: Result, say: Say) -> str:
     """Say the answer."""
     _, verdict, title = result.conclusion
-    return textwrap.fill(f"{verdict.upper()}: {title}" if verdict else title, TITLE_COLUMNS)
+    return textwrap.fill(f"{say(verdict).upper()}: {say(title)}" if verdict else say(title), TITLE_COLUMNS)
 
 
 def utc_column(times: Iterable[int | None]) -> Any:
@@ -158,7 +163,7 @@ def seconds(ts: int, start: int) -> float:
 def head(ax: Axes, chart: Picture, *, empty: bool) -> None:
     """Write title and subtitle, and that there is nothing to see where that is so."""
     if empty:
-        ax.text(0.5, 0.5, NOTHING, ha="center", transform=ax.transAxes, color=QUIET_COLOUR)
+        ax.text(0.5, 0.5, chart.say(NOTHING), ha="center", transform=ax.transAxes, color=QUIET_COLOUR)
     columns = min(TITLE_COLUMNS, max(LEAST_COLUMNS, int(ax.bbox.width / ax.figure.dpi * COLUMNS_PER_INCH)))
     ax.set_title(textwrap.fill(chart.title, columns), loc="left", fontsize=11, fontweight="bold", pad=22)
     ax.annotate(chart.subtitle, xy=(0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points")
@@ -171,7 +176,7 @@ def time_axis(ax: Axes, chart: Picture, start: int, end: int) -> None:
     ax.set_xlim(-0.01 * width, width * 1.01)
     marked = ticks(start, end)
     ax.set_xticks([seconds(ts, start) for ts, _ in marked], [text for _, text in marked])
-    ax.set_xlabel(f"time, UTC ({day(start)})" if chart.end is not None else "time, UTC")
+    ax.set_xlabel(chart.say("time, UTC") + (f" ({day(start)})" if chart.end is not None else ""))
     ax.grid(axis="y", color="#dddddd", linewidth=0.8)
     ax.set_axisbelow(True)
 
