@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analyzer.report.curves import Curve, curves, end_of, limit_of, named, span_of
+from analyzer.report.curves import UNSEEN, Curve, curves, end_of, limit_of, named, span_of
 from analyzer.report.picture import (
     LINE_COLOURS,
     QUIET_COLOUR,
@@ -102,10 +102,12 @@ def _subtitle(result: Result, lines: Sequence[Curve], by: str, say: Say) -> str:
     if by != "account":
         refused = [x for x in lines if x.refused]
         return f"{len(refused)} of {len(lines)} {by}s shown were refused at least once; the bar's height is the number of open sessions"
+    count = len(first.refused)
+    if first.name == UNSEEN:
+        return f"{count} connection{'s' * (count > 1)} turned away before login, so of no account"
     levels = {first.steps.at(ts) for ts in first.refused}
     low, high = min(levels), max(levels)
     seen = f"{low}" if low == high else f"{low} to {high}"
-    count = len(first.refused)
     return (
         f"{named(first.name, say)}: {count} refusal{'s' * (count > 1)}, with {seen} of its sessions open in this view"
     )

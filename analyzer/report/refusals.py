@@ -38,7 +38,9 @@ LEAST_STEP_NS = 10_000_000
 """A shorter interval tells logins apart that belong together."""
 MOST_GROUPS = 5
 """Words (or accounts, clients, servers) with a colour of their own: those refused most; the rest is one more."""
-LABEL_COLUMNS = 28
+WORDS_COLUMNS = 140
+"""Characters of a server's words in the legend."""
+LABEL_COLUMNS = 88
 """Columns of the legend, whose words are sentences."""
 ACCEPTED, UNDECIDED = "accepted", "no answer seen"
 Look = tuple[str, str]
@@ -141,7 +143,7 @@ def _draw(chart: Refusals, ax: Axes) -> None:
     handles, labels = [], []
     for label, look, rows in _layers(chart):
         handles.append(_layer(ax, [(seconds(ts, start), n) for ts, n in rows], stack, seconds(chart.step, 0), look))
-        labels.append(fill(f"{short(label)} ({sum(n for _, n in rows)})", LABEL_COLUMNS))
+        labels.append(fill(f"{short(label, WORDS_COLUMNS)} ({sum(n for _, n in rows)})", LABEL_COLUMNS))
     head(ax, chart, empty=not times)
     time_axis(ax, chart, start, end)
     ax.set_ylabel(chart.say(f"attempts per {_length(chart.step)}"))
