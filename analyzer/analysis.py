@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +36,7 @@ from analyzer.text import clean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analyzer.language import Say
     from analyzer.report.charts import Chart
     from analyzer.report.delays import Delays
     from analyzer.report.dialogue import Dialogue, DialogueLine
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from analyzer.sessions.records.align import Aligned
     from analyzer.sessions.rejoin import Joined
 
-_NUMBERED = re.compile(r"(\D*)(\d{0,18})")
+NAMES_SHOWN = 8
+"""Captures or sessions named in a hint."""
 
 
 def known_from(words: Iterable[str]) -> Known:
@@ -102,44 +103,51 @@ class Findings(Sequence[Finding]):
 
 
 class Charts:
-    """The pictures of one analysis."""
+    """The pictures of one analysis; ``language`` (en, es) is that of titles and legends, by default the analysis's."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result, language: str) -> None:
         self._result = result
+        self._language = language
 
-    def connections(self, *, by: str = "account") -> Chart:
+    def connections(self, *, by: str = "account", language: str | None = None) -> Chart:
         """Draw open sessions over time, refusals as marks, the limit line when one is known.
 
         ``by`` is account, client or server.
         """
         from analyzer.report.charts import connections as draw
 
-        return draw(self._result, by=by)
+        return draw(self._result, by, self._say(language))
 
-    def refusals(self, *, by: str = "words") -> Refusals:
+    def refusals(self, *, by: str = "words", language: str | None = None) -> Refusals:
         """Draw how many logins were refused in each interval, beside those accepted.
 
         ``by`` is words (the server's), account, client or server.
         """
         from analyzer.report.refusals import refusals as draw
 
-        return draw(self._result, by=by)
+        return draw(self._result, by, self._say(language))
 
-    def lanes(self, *, by: str = "client") -> Swimlanes:
+    def lanes(self, *, by: str = "client", language: str | None = None) -> Swimlanes:
         """Draw each session as a bar and each refusal as a cross, in lanes; ``by`` is client, account or server."""
         from analyzer.report.swimlanes import lanes as draw
 
-        return draw(self._result, by=by)
+        return draw(self._result, by, self._say(language))
 
-    def delays(self) -> Delays:
+    def delays(self, *, language: str | None = None) -> Delays:
         """Draw how long the greeting and the answer to each login took."""
         from analyzer.report.delays import delays as draw
 
-        return draw(self._result)
+        return draw(self._result, self._say(language))
+
+    def _say(self, language: str | None) -> Say:
+        return _speaker(language or self._language)
 
 
 class Analysis:
-    """What one or several captures say about mail logins; every part is worked out when first asked for."""
+    """What one or several captures say about mail logins; every part is worked out when first asked for.
+
+    What is written for people comes in ``language`` (en, es): that of the analysis, or what a method is told.
+    """
 
     def __init__(
         self,
@@ -148,9 +156,13 @@ class Analysis:
         ports: frozenset[int],
         engine: str,
         keylogs: Iterable[str | Path] = (),
+        *,
+        language: str = "en",
     ) -> None:
         self.result = result
         """All records as plain values."""
+        self.language = language
+        """en or es."""
         self._paths = tuple(paths)
         self._ports = ports
         self._engine = engine
@@ -211,7 +223,7 @@ class Analysis:
     @property
     def chart(self) -> Charts:
         """The pictures."""
-        return Charts(self.result)
+        return Charts(self.result, self.language)
 
     def concurrency(self, *, by: str = "account") -> pd.DataFrame:
         """Return how many sessions were open: index time, one column per account, client or server."""
@@ -225,28 +237,52 @@ class Analysis:
             return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
         return pd.concat(columns, axis=1).sort_index().ffill().fillna(0)
 
-    def dialogue(self, session: str, capture: str | None = None) -> list[DialogueLine]:
+    def dialogue(self, session: str, capture: str | None = None, *, language: str | None = None) -> list[DialogueLine]:
         """Return the conversation of one session, line by line, with frames and times, secrets masked.
 
+        Of sessions with the same uid it is the first capture's, unless ``capture`` names another. Remarks of ours (side '-') are
+        in ``language``.
+
         Raises:
-            AnalyzerError: when no session has this uid.
+            AnalyzerError: no session has this uid, or no capture this name.
         """
+        held = self.find_session(session, capture)
+        series = next((x.series for x in self.result.captures if x.name == held.capture), ())
+        said = self._in_series(session, series) if series else self._said(session, held.capture)
+        say = self._say(language)
+        return [x._replace(text=say(x.text)) if x.side == "-" else x for x in said]
+
+    def find_session(self, uid: str, capture: str | None = None) -> Session:
+        """Return a session by its uid: the first capture's, unless ``capture`` names another.
+
+        Raises:
+            AnalyzerError: there is none.
+        """
+        wanted = None if capture is None else self._named(capture)
+        order = {x.name: number for number, x in enumerate(self.result.captures)}
+        within = sorted(
+            (s for s in self.result.sessions if wanted in {None, s.capture}), key=lambda s: order[s.capture]
+        )
+        for s in within:
+            if s.uid == uid:
+                return s
+        uids = ", ".join(list(dict.fromkeys(s.uid for s in within))[:NAMES_SHOWN]) or "none"
+        where = f" in {wanted}" if wanted else ""
+        raise AnalyzerError(
+            f"no session {clean(uid, 40)}{where or ' here'}",
+            hint=f"the sessions{where} are {uids} ...; 'mailscope sessions' lists them",
+        )
+
+    def _said(self, session: str, capture: str) -> list[DialogueLine]:
         from analyzer.report.dialogue import lines
 
-        names = {s.capture for s in self.result.sessions if s.uid == session and capture in {None, s.capture}}
-        if series := next((x.series for x in self.result.captures if x.name in names), ()):
-            return self._in_series(session, series)
-        for path in self._paths:
-            name = clean(file_of(path).name)
-            if not any(x == name or x.startswith(f"{name}!/") for x in names):
-                continue
-            for found in captures(path, ports=self._ports, engine=self._engine):
-                if not isinstance(found, CaptureError) and found.name in names:
-                    tap: dict[str, list[Event]] = {session: []}
-                    sessions_in(found, self._ports, tap, path, keys_of(self._keylogs))
-                    return lines(tap[session])
-        uids = ", ".join(s.uid for s in self.result.sessions[:8])
-        raise AnalyzerError(f"no session {clean(session, 40)} here", hint=f"the sessions are {uids or 'none'} ...")
+        path = self._place(capture)
+        for found in captures(path, ports=self._ports, engine=self._engine):
+            if not isinstance(found, CaptureError) and found.name == capture:
+                tap: dict[str, list[Event]] = {session: []}
+                sessions_in(found, self._ports, tap, path, keys_of(self._keylogs))
+                return lines(tap[session])
+        raise CaptureError(f"{capture} is not there any more", path=path)
 
     def _in_series(self, session: str, names: Sequence[str]) -> list[DialogueLine]:
         from analyzer.capture.series import Series
@@ -260,21 +296,45 @@ class Analysis:
         run = run_of(names, {x.name: x.packets for x in self.result.captures})
         return placed(lines(tap[session]), run.place)
 
-    def explain(self, frame: int, *, width: int = 80) -> str:
-        """Return in plain words what a frame of the first capture is, and which finding it serves.
+    def explain(self, frame: int, *, capture: str | None = None, width: int = 80, language: str | None = None) -> str:
+        """Return in plain words what a frame is, and which finding it serves; without ``capture`` it is of the first one.
 
         Raises:
-            AnalyzerError: it has no such frame.
-            CaptureError: it is a list of packets.
+            AnalyzerError: there is no such capture, or it has no such frame.
+            CaptureError: it is a list of packets, or cannot be read.
         """
         from analyzer.report.explain import explain
         from analyzer.report.layout import plain
-        from analyzer.report.second_look import look
+        from analyzer.report.second_look import look, open_again
 
-        capture, seen = look(self._paths[0], self._ports, frame, self.result)
-        return plain(explain(seen, self.result, capture, width))
+        name = self._named(capture)
+        seen = look(self.result, name, frame, lambda x: open_again(self._place(x), self._ports), self._ports)
+        return plain(explain(seen, self.result, name, width, self._say(language)))
 
-    def why_not(self, cause: str, *, width: int = 80) -> str:
+    def _named(self, capture: str | None) -> str:
+        """Return the name of a capture that is called by its name or path; of the first one for None.
+
+        Raises:
+            AnalyzerError: there is none of this name.
+        """
+        names = [x.name for x in self.result.captures]
+        wanted = None if capture is None else clean(file_of(Path(capture)).name)
+        for name in names:
+            if capture in {None, name} or wanted == name:
+                return name
+        shown = ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")
+        raise AnalyzerError(f"no capture {clean(capture or '', 60)} here", hint=f"the captures are {shown or 'none'}")
+
+    def _place(self, capture: str) -> Path:
+        """Return what to open for a capture of the result: its file, with the member of an archive."""
+        own, inside, member = capture.partition("!/")
+        path = next(x for x in self._paths if clean(file_of(x).name) == own)
+        return Path(f"{file_of(path)}{inside}{member}") if inside else path
+
+    def _say(self, language: str | None) -> Say:
+        return _speaker(language or self.language)
+
+    def why_not(self, cause: str, *, width: int = 80, language: str | None = None) -> str:
         """Return why a cause was not claimed: evidence for and against it, the tests that failed, what was missing.
 
         Raises:
@@ -282,9 +342,10 @@ class Analysis:
         """
         from analyzer.report.why_not import text
 
-        return text(self.result, known_from(self.result.known), cause, width=width)
+        said = known_from(self.result.known)
+        return text(self.result, said, cause, width=width, say=self._say(language))
 
-    def evidence(self) -> bytes:
+    def evidence(self, *, language: str | None = None) -> bytes:
         """Return the frames that prove the findings as a pcapng with comments; secrets in them are masked.
 
         Raises:
@@ -292,11 +353,13 @@ class Analysis:
         """
         from analyzer.report.evidence import evidence
 
-        return evidence(self.result, self._paths, self._ports)
+        return evidence(self.result, self._paths, self._ports, self._say(language))
 
-    def remedies(self, *, exchange: str | None = None) -> list[Any]:
+    def remedies(self, *, exchange: str | None = None, language: str | None = None) -> list[Any]:
         """Return what to do, filled in with the numbers of this case; ``exchange`` names the version, such as '2010 SP2'."""
         from analyzer.remedies import fill
+
+        say = self._say(language)
 
         found: list[Any] = []
         for finding in self.result.findings:
@@ -306,7 +369,7 @@ class Analysis:
                     if exchange
                     else str(finding.facts.get("product", ""))
                 )
-                found += fill(_case(finding), finding.remedies, product or None)
+                found += fill(_case(finding), finding.remedies, product or None, say=say)
         return list(dict.fromkeys(found))
 
     def what_if(self, *, limit: int) -> tuple[WhatIf, ...]:
@@ -321,13 +384,21 @@ class Analysis:
             raise AnalyzerError(f"a limit of {limit} lets nobody in", hint="give 1 or more")
         return what_if(Scene(self.result.sessions, known_from(self.result.known)), self.result.findings, limit)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the result; the suffix picks the form: .html .md .json .txt .csv .xlsx .parquet .png .svg."""
+    def save(self, path: str | Path, *, language: str | None = None) -> Path:
+        """Write the result; the suffix picks the form: .html .md .json .txt .csv .xlsx .parquet .png .svg.
+
+        ``language`` (en, es) is that of sentences; .json, .csv, .xlsx and .parquet are data and stay English.
+
+        Raises:
+            AnalyzerError: there is no such language.
+            OutputError: there is no such form, or the file cannot be written.
+        """
         from analyzer.report import WITH_DIALOGUES, save
 
         target = Path(path)
         wanted = target.suffix.lower() in WITH_DIALOGUES
-        save(self.result._replace(dialogues=self.dialogues()) if wanted else self.result, target)
+        say = self._say(language)
+        save(self.result._replace(dialogues=self.dialogues()) if wanted else self.result, target, say)
         return target
 
     def dialogues(self) -> tuple[Dialogue, ...]:
@@ -340,12 +411,18 @@ class Analysis:
     def __repr__(self) -> str:
         from analyzer.report.terminal import screen
 
-        return screen(self.result)
+        return screen(self.result, say=self._say(None))
 
     def _repr_html_(self) -> str:
         from analyzer.report.notebook import card
 
-        return card(self.result)
+        return card(self.result, self._say(None))
+
+
+def _speaker(language: str) -> Say:
+    from analyzer.language import speaker
+
+    return speaker(language)
 
 
 def _known_and_ports(known: Iterable[str], ports: Iterable[int]) -> tuple[Known, frozenset[int]]:
@@ -362,6 +439,7 @@ def read(
     keylogs: Iterable[str | Path] = (),
     logs: Iterable[str | Path] = (),
     watch: Watch | None = None,
+    language: str = "en",
 ) -> Analysis:
     """Read captures and judge what they say about mail logins.
 
@@ -376,12 +454,15 @@ def read(
             clear text. Keys that lie in a pcapng itself are used without being asked for.
         logs: further files or patterns that are a server's logs, whatever they look like.
         watch: called now and then while a large capture is read, with its name, the octets read and those in all.
+        language: of what is written for people, unless a method is told another one: 'en' or 'es'.
 
     Raises:
         CaptureError: when a file cannot be read at all (``strict``), or none was named; when a key log holds no keys.
         EngineMissing: when key logs are given and tshark is not installed.
-        AnalyzerError: for a word in ``known`` that is not understood.
+        AnalyzerError: for a word in ``known`` that is not understood, or a language there is none of.
     """
+    if language != "en":
+        _speaker(language)
     said, watched = _known_and_ports(known, ports)
     given, told = expand(paths), expand(logs)
     if not given and not told:
@@ -413,13 +494,15 @@ def read(
                 raise
             all_seen.append(unreadable(path, error))
     if len(all_seen) < 2 or not sessions or any(s.decrypted for s in sessions):
-        return Analysis(_result(all_seen, sessions, said, records), files, watched, engine, keylogs)
+        return Analysis(_result(all_seen, sessions, said, records), files, watched, engine, keylogs, language=language)
     joined = list(joined_series(all_seen, sessions, sources, watched, engine))
     instead = {name: x for x in joined for name in x.run.names}
     sessions = [*(s for s in sessions if s.capture not in instead), *(s for x in joined for s in x.sessions)]
     parts = {seen.name: seen for x in joined for seen in x.seen}
     all_seen = [parts.get(seen.name, seen) for seen in all_seen]
-    return Analysis(_result(all_seen, sessions, said, records, joined), files, watched, engine, keylogs)
+    return Analysis(
+        _result(all_seen, sessions, said, records, joined), files, watched, engine, keylogs, language=language
+    )
 
 
 def _result(

@@ -37,6 +37,10 @@ OPTIONAL = {
     "starlette": "to serve the upload page and the API",
     "zstandard": "for .zst files before Python 3.14",
 }
+FRAME_DIGITS = 11
+"""A frame number has fewer."""
+UIDS_SHOWN = 8
+"""Sessions named in a hint."""
 DEBUG_FLAGS = ("--debug", "-v")
 VERBS = (
     "report", "sessions", "logins", "accounts", "dialogue", "explain", "evidence", "redact", "chart", "triage", "watch", "serve",
@@ -112,11 +116,21 @@ class Tongue(StrEnum):
 
 
 class By(StrEnum):
-    """Whose open sessions a chart counts."""
+    """What a line, lane or colour of a chart stands for."""
 
     ACCOUNT = "account"
     CLIENT = "client"
     SERVER = "server"
+    WORDS = "words"
+
+
+class Kind(StrEnum):
+    """What a chart shows."""
+
+    CONNECTIONS = "connections"
+    REFUSALS = "refusals"
+    LANES = "lanes"
+    DELAYS = "delays"
 
 
 Captures = Annotated[
@@ -144,7 +158,9 @@ Keylogs = Annotated[
     ),
 ]
 Format = Annotated[Style, typer.Option("--format", help="How to print it.")]
-Language = Annotated[Tongue, typer.Option("--lang", help="Language of the sentences; JSON and CSV stay English.")]
+Language = Annotated[
+    Tongue, typer.Option("--lang", "--language", help="Language of the sentences; data (JSON, CSV ...) stay English.")
+]
 Redact = Annotated[bool, typer.Option("--redact", help="Pseudonyms instead of names, hosts and addresses.")]
 Case = Annotated[
     str | None,
@@ -201,7 +217,7 @@ def report(
     analysis = _read(shown, known, ports, engine, keylogs, hashed=hashed, logs=logs)
     result = analysis.result
     if why_not is not None:
-        _write(analysis.why_not(why_not))
+        _write(analysis.why_not(why_not, language=language.value))
         raise typer.Exit(0 if exit_zero else result.exit_status)
     if what_if:
         result = result._replace(what_if=analysis.what_if(limit=what_if))
@@ -261,40 +277,49 @@ def accounts(
 @app.command()
 def dialogue(
     captures: Captures,
-    session: Annotated[str, typer.Option("--session", metavar="UID", help="Which session, such as C3.")],
+    *,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            "--session", metavar="UID", help="Which session, such as C3; of the second of two files: NAME:C3."
+        ),
+    ] = None,
+    language: Language = Tongue.EN,
     ports: Ports = None,
     engine: Reader = Engine.AUTO,
     keylogs: Keylogs = None,
 ) -> None:
     """Print what client and server said in one session, side by side; secrets are masked."""
     from analyzer.analysis import read
-    from analyzer.report.ladder import ladder
 
     paths = (_standard_input() if str(x) == "-" else x for x in captures)
     analysis = read(*paths, ports=ports or (), engine=engine.value, keylogs=keylogs or (), hashed=False)
-    said = analysis.dialogue(session)
-    about = next(x for x in analysis.result.sessions if x.uid == session)
-    if sys.stdout.isatty():
-        from analyzer.report.terminal import console_for, show_lines
-
-        console = console_for()
-        show_lines(ladder(said, about, console.width), console)
-    else:
-        from analyzer.report.layout import plain
-
-        _write(plain(ladder(said, about, 80)))
+    _print_ladder(analysis, *_one_session(analysis, session), _speaker(language))
 
 
 @app.command()
 def explain(
-    capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="One capture file.")],
-    frame: Annotated[int, typer.Argument(metavar="FRAME", min=1, help="A frame number, as Wireshark counts.")],
+    captures: Captures,
+    frame: Annotated[
+        str,
+        typer.Argument(metavar="FRAME", help="A frame number, as Wireshark counts; of several captures NAME:FRAME."),
+    ],
     *,
+    language: Language = Tongue.EN,
     known: Known = None,
     ports: Ports = None,
 ) -> None:
     """Say in plain words what one frame is, and which finding it serves."""
-    _write(_read([capture], known, ports, Engine.AUTO).explain(frame))
+    from analyzer.report.second_look import split
+
+    name, number = split(frame)
+    if not number.isdecimal() or not 0 < len(number) < FRAME_DIGITS:
+        _stop(
+            f"The last word must be a frame number, not {frame!r}.",
+            "mailscope explain CAPTURE 12; of several captures: mailscope explain A.pcap B.pcap B.pcap:12",
+            USAGE,
+        )
+    _write(_read(captures, known, ports, Engine.AUTO).explain(int(number), capture=name, language=language.value))
 
 
 @app.command()
@@ -309,6 +334,7 @@ def evidence(
     ] = None,
     redact: Redact = False,
     case: Case = None,
+    language: Language = Tongue.EN,
     known: Known = None,
     ports: Ports = None,
 ) -> None:
@@ -322,7 +348,7 @@ def evidence(
     shown = _redacted(captures, ports, case) if redact else captures
     analysis = _read(shown, known, ports, Engine.AUTO, hashed=packed is not None)
     try:
-        proof = analysis.evidence()
+        proof = analysis.evidence(language=language.value)
     except OutputError:
         if packed is None:
             raise
@@ -333,7 +359,8 @@ def evidence(
         originals = (
             dict(zip((x.name for x in shown), captures, strict=False)) if redact else {x.name: x for x in captures}
         )
-        pack(analysis.result._replace(dialogues=analysis.dialogues()), proof, originals, packed)
+        told = analysis.result._replace(dialogues=analysis.dialogues())
+        pack(told, proof, originals, packed, _speaker(language))
     _end(analysis.result)
 
 
@@ -357,17 +384,23 @@ def chart(
     captures: Captures,
     *,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="A .png or .svg file.")],
-    by: Annotated[By, typer.Option("--by", help="Whose open sessions to count.")] = By.ACCOUNT,
+    kind: Annotated[Kind, typer.Option("--kind", help="What to draw.")] = Kind.CONNECTIONS,
+    by: Annotated[
+        By | None,
+        typer.Option("--by", help="What a line, lane or colour stands for; words are the server's, of refusals only."),
+    ] = None,
+    language: Language = Tongue.EN,
     known: Known = None,
     ports: Ports = None,
     engine: Reader = Engine.AUTO,
 ) -> None:
-    """Draw open sessions over time, with every refusal where it happened."""
-    from analyzer.report.charts import connections
-
-    result = _read(captures, known, ports, engine).result
-    connections(result, by=by.value).save(output)
-    _end(result)
+    """Draw open sessions over time, refusals, a lane for each client, or how long answers took."""
+    if kind is Kind.DELAYS and by is not None:
+        _stop("The chart of delays has no --by.", "leave it out", USAGE)
+    analysis = _read(captures, known, ports, engine)
+    chosen = {} if by is None else {"by": by.value}
+    getattr(analysis.chart, kind.value)(**chosen, language=language.value).save(output)
+    _end(analysis.result)
 
 
 @app.command()
@@ -631,6 +664,7 @@ def probe(
         float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=300, help="How long to wait for each answer.")
     ] = 10.0,
     style: Annotated[ProbeStyle, typer.Option("--format", help="How to print it.")] = ProbeStyle.TEXT,
+    language: Language = Tongue.EN,
 ) -> None:
     """Connect to a mail server and tell what answers, without logging in. Status 0: greeted, 10: not."""
     import json
@@ -640,7 +674,7 @@ def probe(
 
     found = knock(host, port, tls=tls or None, timeout_s=timeout_s)
     made = json.dumps(document(host, port, found), ensure_ascii=False, indent=1) + "\n"
-    _write(made if style is ProbeStyle.JSON else text(host, port, found))
+    _write(made if style is ProbeStyle.JSON else text(host, port, found, _speaker(language)))
     raise typer.Exit(0 if healthy(found) else 10)
 
 
@@ -805,6 +839,37 @@ def _print_result(result: Result, style: Style, say: Callable[[str], str]) -> No
     from analyzer.report import RENDERERS, text
 
     _write((text(result, say) if style is Style.TEXT else RENDERERS[f".{style.value}"](result)).decode())
+
+
+def _one_session(analysis: Analysis, asked: str | None) -> tuple[str, str | None]:
+    """Return the uid and the capture of the session that is asked for: the only one needs no name."""
+    from analyzer.report.second_look import split
+
+    if asked is not None:
+        name, uid = split(asked)
+        return uid, name
+    uids = [s.uid for s in analysis.result.sessions]
+    if len(uids) != 1:
+        few = ", ".join(uids[:UIDS_SHOWN]) + (" ..." if len(uids) > UIDS_SHOWN else "")
+        _stop("Which session?", f"--session with one of {few}; 'mailscope sessions' lists them" * bool(uids), USAGE)
+    return uids[0], None
+
+
+def _print_ladder(analysis: Analysis, session: str, capture: str | None, say: Callable[[str], str]) -> None:
+    from analyzer.report.ladder import ladder
+
+    about = analysis.find_session(session, capture)
+    said = analysis.dialogue(session, about.capture)
+    name = about.capture if len(analysis.result.captures) > 1 else ""
+    if sys.stdout.isatty():
+        from analyzer.report.terminal import console_for, show_lines
+
+        console = console_for()
+        show_lines(ladder(said, about, console.width, say, name), console)
+    else:
+        from analyzer.report.layout import plain
+
+        _write(plain(ladder(said, about, 80, say, name)))
 
 
 def _print_table(analysis: Analysis, name: str, columns: str, style: Style) -> None:

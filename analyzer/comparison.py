@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.analysis import Analysis, read
 from analyzer.report.result import Result
+from analyzer.report.terminal import words
 from analyzer.rules import Finding
 from analyzer.sessions.concurrency import open_sessions
 from analyzer.sessions.names import names
@@ -21,6 +22,8 @@ from analyzer.sessions.session import Login, LoginOutcome, Outcome, Session
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from analyzer.language import Say
 
 Case = Analysis | str | Path | Sequence[str | Path]
 """An analysis, a path or pattern, or several of them."""
@@ -68,7 +71,8 @@ class Change(NamedTuple):
 class Comparison:
     """What changed between two analyses; prints well as text and in a notebook."""
 
-    def __init__(self, changes: Iterable[Change]) -> None:
+    def __init__(self, changes: Iterable[Change], say: Say = str) -> None:
+        self._say = say
         self.changes = tuple(sorted(changes, key=lambda x: STATES.index(x.state)))
         """Every trouble of either side: new, still, unsettled, fixed."""
 
@@ -103,28 +107,34 @@ class Comparison:
         return tuple(x.finding for x in self.changes if x.state == state)
 
     def __repr__(self) -> str:
-        return (
-            "\n".join(f"{x.state:<10} {x.finding.title}: {x.reason}" for x in self.changes) or "nothing wrong in either"
-        )
+        say = self._say
+        rows = (f"{say(x.state):<10} {say(x.finding.title)}: {say(x.reason)}" for x in self.changes)
+        return "\n".join(rows) or say("nothing wrong in either")
 
     def _repr_html_(self) -> str:
-        body = "".join(_line(x) for x in self.changes) or "<p><b>nothing wrong in either</b></p>"
+        nothing = f"<p><b>{self._say('nothing wrong in either')}</b></p>"
+        body = "".join(_line(x, self._say) for x in self.changes) or nothing
         return f'<div style="border-left:4px solid #888;padding-left:1em">{body}</div>'
 
 
-def compare(before: Case, after: Case) -> Comparison:
+def compare(before: Case, after: Case, *, language: str | None = None) -> Comparison:
     """Tell which faults of ``before`` are fixed in ``after``, which are still there, and which are new.
+
+    It is shown in ``language`` (en, es), by default that of the later analysis; ``table`` stays English.
 
     Raises:
         CaptureError: a file named cannot be read.
-        AnalyzerError: no file is named.
+        AnalyzerError: no file is named, or there is no such language.
     """
-    earlier, later = _case(before).result, _case(after).result
+    from analyzer.language import speaker
+
+    first, second = _case(before), _case(after)
+    earlier, later = first.result, second.result
     pairs = list(_pairs(earlier.faults, later.faults))
     kept = [new for _, new in pairs if new is not None]
     changes = [_still(old, new) if new is not None else _gone(old, later) for old, new in pairs]
     added = [Change("new", None, x, _news(x, earlier)) for x in later.faults if x not in kept]
-    return Comparison([*added, *changes])
+    return Comparison([*added, *changes], speaker(language or second.language))
 
 
 def _case(given: Case) -> Analysis:
@@ -168,7 +178,7 @@ def _gone(old: Finding, later: Result) -> Change:
     accepted, refused = _logins(old, later, clients=not limited)  # whom a limit turns away is chance
     turned_away = sum(s.outcome is Outcome.REFUSED_AT_GREETING for s in _there(old, later))
     if refused or turned_away:
-        causes = ", ".join(dict.fromkeys(x.cause for x in later.faults)) or "nothing certain"
+        causes = ", ".join(dict.fromkeys(words(x.cause) for x in later.faults)) or "nothing certain"
         reason = f"{_count(len(refused) + turned_away, 'refusal')} there, put down to {causes}"
     elif not accepted:
         reason = "no login of those concerned was accepted in the later captures"
@@ -240,8 +250,8 @@ def _row(change: Change) -> tuple[str | None, ...]:
     )
 
 
-def _line(change: Change) -> str:
+def _line(change: Change, say: Say) -> str:
     return (
-        f'<p><b style="color:{_COLOURS[change.state]}">{change.state.upper()}</b> '
-        f"<b>{escape(change.finding.title)}</b><br>{escape(change.reason)}</p>"
+        f'<p><b style="color:{_COLOURS[change.state]}">{say(change.state).upper()}</b> '
+        f"<b>{escape(say(change.finding.title))}</b><br>{escape(say(change.reason))}</p>"
     )

@@ -16,9 +16,12 @@ import pytest
 
 from analyzer import cli
 from analyzer.analysis import Analysis
+from analyzer.at import Side
 from analyzer.errors import AnalyzerError, RuleError, UnknownFormat
 from analyzer.rules.finding import Verdict
+from tests import frames
 from tests.records import capture_seen, finding, full_house, one_pc, result
+from tests.wire import Wire
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "sample_pcaps"
@@ -137,7 +140,11 @@ def test_every_verb_is_known_to_the_short_form_and_has_help(run: Run) -> None:
         ["report", "x", "--format", "xml"],
         ["report", "x", "--port", "0"],
         ["chart", "x"],
-        ["dialogue", "x"],
+        ["dialogue", str(ONE)],
+        ["chart", str(ONE), "-o", "x.png", "--kind", "delays", "--by", "client"],
+        ["chart", str(ONE), "-o", "x.png", "--by", "words"],
+        ["explain", str(ONE), "x"],
+        ["explain", str(ONE), "no.pcap:1"],
         ["rules", "nothing"],
         ["fields", "nothing"],
         ["remedy", "nothing"],
@@ -210,6 +217,46 @@ def test_a_dialogue_is_told_line_by_line(run: Run) -> None:
     missing = run("dialogue", ONE, "--session", "C999")
     assert missing.status == 2
     assert "C999" in missing.err
+
+
+def test_of_several_captures_one_is_named(run: Run) -> None:
+    full = SAMPLES / "server_full.pcap"
+    ended = run("dialogue", ONE, full, "--session", f"{full.name}:C2")
+    assert ended.out.splitlines()[0] == full.name
+    assert ended.out.splitlines()[1:] == run("dialogue", full, "--session", "C2").out.splitlines()
+    assert run("dialogue", ONE, full, "--session", "C2").out.splitlines()[0] == ONE.name
+    for name in (full.name, full):  # the path does as well as the name
+        assert run("explain", ONE, full, f"{name}:19").out == run("explain", full, 19).out
+    assert f"frame 19 of {ONE.name}" in run("explain", ONE, full, 19).out
+
+
+def test_a_session_alone_needs_no_name(run: Run, tmp_path: Path) -> None:
+    wire = Wire(seed=5)
+    talk = wire.conversation("192.0.2.11", "198.51.100.10").open()
+    talk.say(Side.SERVER, b"* OK ready\r\n", think_ms=5)
+    alone = frames.save(tmp_path / "alone.pcap", wire.frames(), frames.Look())
+    assert "* OK ready" in run("dialogue", alone).out
+    ended = run("dialogue", ONE)
+    assert (ended.status, ended.out) == (2, "")
+    assert "--session with one of C1, C2, " in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["explain", str(ONE), "x"], "mailscope explain CAPTURE 12"),
+        (["explain", str(ONE), "0" * 40], "must be a frame number"),
+        (["explain", str(ONE), "no.pcap:1"], f"the captures are {ONE.name}"),
+        (["explain", str(ONE), "99999"], "its frames are 1 to 758"),
+        (["dialogue", str(ONE), "--session", "C999"], "the sessions are C1, C2"),
+        (["dialogue", str(ONE), "--session", "no.pcap:C1"], f"the captures are {ONE.name}"),
+        (["chart", str(ONE), "-o", "x.png", "--by", "words"], "by is one of account, client, server"),
+    ],
+)
+def test_an_error_says_what_to_type(run: Run, words: list[str], says: str) -> None:
+    ended = run(*words)
+    assert (ended.status, ended.out) == (2, "")
+    assert says in ended.err
 
 
 def test_a_frame_is_explained(run: Run) -> None:

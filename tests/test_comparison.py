@@ -88,7 +88,10 @@ def test_captures_without_a_login_cure_nothing(old: Finding, after: Any) -> None
 
 def test_refusals_under_another_name_are_no_cure() -> None:
     after = case([session("C1", client=PC), refused("C2", client=PC)], finding(cause="account_locked"))
-    assert told(PASSWORD, after) == ("unsettled", "not found again, but 1 refusal there, put down to account_locked")
+    assert told(PASSWORD, after) == (
+        "unsettled",
+        "not found again, but 1 refusal there, put down to account locked or disabled",
+    )
     turned = session("C2", outcome=Outcome.REFUSED_AT_GREETING)
     assert told(CLOSED, case([session(client=PC), turned]))[0] == "unsettled"
 

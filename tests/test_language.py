@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import analyzer
+from analyzer.errors import AnalyzerError
 from analyzer.language import FOLDER, LANGUAGES, catalogue, speaker
 from analyzer.remedies import fill, products
 from analyzer.remedies.files import _changed, entry, heads
@@ -266,5 +267,5 @@ def test_hostile_words_take_little_time(piece: str) -> None:
 def test_languages() -> None:
     assert speaker("en") is str
     assert set(LANGUAGES) == {"en", "es"}
-    with pytest.raises(KeyError):
+    with pytest.raises(AnalyzerError, match="no language 'fr'"):
         speaker("fr")

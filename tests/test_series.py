@@ -212,6 +212,19 @@ def test_the_dialogue_goes_on_in_the_next_file(tmp_path: Path) -> None:
     assert at == NAMES[1]
 
 
+def test_a_frame_of_a_later_file_is_explained_as_of_the_whole(tmp_path: Path) -> None:
+    whole, paths, starts = cut(tmp_path, film(run()), NAMES)
+    parts, one = analyzer.read(*paths), analyzer.read(whole)
+    s = next(s for s in parts.result.sessions if s.capture == NAMES[0] and s.last_capture == NAMES[1])
+    said = [x for x in one.dialogue(s.uid) if x.side == "S" and x.at.frame > starts[1]]
+    frame = said[0].at.frame
+    told, alone = parts.explain(frame - starts[1], capture=NAMES[1]), one.explain(frame)
+    assert f"frame {frame - starts[1]} of {NAMES[1]}" in told
+    assert f"session {s.uid}" in " ".join(told.split())
+    assert f"the server says: {said[0].text[:20]}" in " ".join(told.split())
+    assert alone.split("\n\n")[1] == told.split("\n\n")[1]
+
+
 def test_the_command_for_the_dialogue_names_all_files_of_the_series(tmp_path: Path) -> None:
     _, paths, _ = cut(tmp_path, film(run()), [f"ring{n}" for n in range(7)])
     assert "mailscope dialogue ring0 ... ring6 --session" in repr(analyzer.read(*paths))

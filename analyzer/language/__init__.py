@@ -6,8 +6,8 @@
 
 A key of the report with ``{holes}`` is a template: the sentence it fits gives the words for the holes of its translation. A hole of one
 letter takes a number, one called ``text...`` any words, ``clause...`` words without a semicolon, ``say_...`` words that are translated
-in turn, ``named_...`` such words without a semicolon, ``list_...`` such words separated by commas, any other one word. A remedy's
-``{holes}`` are filled in later and stand for themselves.
+in turn, ``whole_...`` such words that are never taken apart (they may be a server's), ``named_...`` such words without a semicolon,
+``list_...`` such words separated by commas, any other one word. A remedy's ``{holes}`` are filled in later and stand for themselves.
 What no key fits stays English: no sentence is ever lost.
 """
 
@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
+from analyzer.errors import AnalyzerError
+
 LANGUAGES = ("en", "es")
 """Languages there are; English needs no catalogue."""
 FOLDER = Path(__file__).parent
@@ -27,7 +29,15 @@ DEEPEST = 6
 """Parts within parts: our own titles have three; a server's words may look like many."""
 _HOLE = re.compile(r"\{(\w+)\}")
 _END = re.compile(r"(?<=[.!?]) (?=\S)")
-_FORMS = {"n": r"-?[\d,.]*\d", "text": r".+?", "say": r".+?", "list": r".+?", "clause": r"[^;]+?", "named": r"[^;]+?"}
+_FORMS = {
+    "n": r"[+-]?[\d,.]*\d",
+    "text": r".+?",
+    "say": r".+?",
+    "whole": r".+?",
+    "list": r".+?",
+    "clause": r"[^;]+?",
+    "named": r"[^;]+?",
+}
 
 Say = Callable[[str], str]
 
@@ -36,10 +46,10 @@ def speaker(language: str) -> Say:
     """Return the function that puts an English sentence into a language.
 
     Raises:
-        KeyError: the language is none of :data:`LANGUAGES`.
+        AnalyzerError: the language is none of :data:`LANGUAGES`.
     """
     if language not in LANGUAGES:
-        raise KeyError(language)
+        raise AnalyzerError(f"no language {language!r:.40}", hint=f"the languages are {', '.join(LANGUAGES)}")
     return str if language == "en" else _spanish
 
 
@@ -74,6 +84,12 @@ def _spanish(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _in_spanish(text: str, depth: int) -> str:
+    told = _fitted(text, depth)
+    return _in_parts(text, depth + 1) if told is None else told
+
+
+def _fitted(text: str, depth: int) -> str | None:
+    """Translate a text that has a key, or that a template fits as a whole; None where neither is so."""
     texts, templates = _catalogue("es")
     if text in texts:
         return texts[text]
@@ -81,9 +97,9 @@ def _in_spanish(text: str, depth: int) -> str:
         return text
     for pattern, translation in templates:
         match = pattern.fullmatch(text)
-        if match:
-            return _put(translation, match.groupdict(), depth + 1)
-    return _in_parts(text, depth + 1)
+        if match and (told := _put(translation, match.groupdict(), depth + 1)) != text:
+            return told
+    return None
 
 
 def _put(translation: str, holes: Mapping[str, str], depth: int) -> str:
@@ -93,6 +109,8 @@ def _put(translation: str, holes: Mapping[str, str], depth: int) -> str:
 
 def _word(hole: str, value: str, depth: int) -> str:
     kind = hole.partition("_")[0]
+    if kind == "whole":
+        return _fitted(value, depth) or value
     if kind == "list":
         return ", ".join(_in_spanish(x, depth) for x in value.split(", "))
     return _in_spanish(value, depth) if kind in {"say", "named"} else value

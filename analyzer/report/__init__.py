@@ -34,16 +34,16 @@ def _csv(result: Result) -> bytes:
     return findings_csv(result).encode("utf-8", "replace")
 
 
-def _png(result: Result) -> bytes:
+def _png(result: Result, say: Say = str) -> bytes:
     from analyzer.report.charts import connections
 
-    return connections(result).render("png")
+    return connections(result, say=say).render("png")
 
 
-def _svg(result: Result) -> bytes:
+def _svg(result: Result, say: Say = str) -> bytes:
     from analyzer.report.charts import connections
 
-    return connections(result).render("svg")
+    return connections(result, say=say).render("svg")
 
 
 def _html(result: Result, say: Say = str) -> bytes:
@@ -81,7 +81,9 @@ RENDERERS: Mapping[str, Callable[[Result], bytes]] = {
     ".png": _png,
     ".svg": _svg,
 }
-SPOKEN: Mapping[str, Callable[[Result, Say], bytes]] = {".html": _html, ".md": _md, ".txt": text}
+SPOKEN: Mapping[str, Callable[[Result, Say], bytes]] = {
+    ".html": _html, ".md": _md, ".txt": text, ".png": _png, ".svg": _svg,
+}  # fmt: skip
 """Those whose sentences can be put into another language."""
 HASHED = frozenset({".html", ".md", ".json", ".xlsx", ".parquet"})
 """Suffixes of forms that name the SHA-256 of each capture."""

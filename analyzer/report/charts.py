@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analyzer.report.curves import Curve, curves, end_of, limit_of, span_of
+from analyzer.report.curves import UNSEEN, Curve, curves, end_of, limit_of, named, span_of
 from analyzer.report.picture import (
     LINE_COLOURS,
     QUIET_COLOUR,
@@ -27,6 +27,8 @@ from analyzer.report.result import Result
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from analyzer.language import Say
 
 LINE_STYLES = ("-", "--", "-.", ":")
 """A second way to tell lines apart, for grey printers."""
@@ -57,24 +59,25 @@ class Chart(Picture):
         (_draw_lines if self.by == "account" else _draw_lanes)(self, ax)
 
 
-def connections(result: Result, by: str = "account") -> Chart:
+def connections(result: Result, by: str = "account", say: Say = str) -> Chart:
     """Draw open sessions as steps per account (or client, or server), and refused logins as crosses.
 
     Raises:
-        ValueError: ``by`` is not account, client or server.
+        AnalyzerError: ``by`` is not account, client or server.
     """
     check_kind(by)
     every = curves(result.sessions, by)
     shown = every[: MOST_LINES if by == "account" else MOST_LANES]
     left_out = len(every) - len(shown)
     return Chart(
-        title=title_of(result),
+        title=title_of(result, say),
         by=by,
         data=_data(shown),
         limit=limit_of(result) if by == "account" else None,
-        note=f"{left_out} more not drawn" if left_out else "",
+        note=say(f"{left_out} more not drawn") if left_out else "",
         end=end_of(result),
-        subtitle=_subtitle(result, shown, by),
+        subtitle=say(_subtitle(result, shown, by, say)),
+        say=say,
         lines=tuple(shown),
     )
 
@@ -91,7 +94,7 @@ def _data(lines: Sequence[Curve]) -> pd.DataFrame:
     return made
 
 
-def _subtitle(result: Result, lines: Sequence[Curve], by: str) -> str:
+def _subtitle(result: Result, lines: Sequence[Curve], by: str, say: Say) -> str:
     """Say what the picture shows of it."""
     first = lines[0] if lines else None
     if first is None or not first.refused:
@@ -99,26 +102,30 @@ def _subtitle(result: Result, lines: Sequence[Curve], by: str) -> str:
     if by != "account":
         refused = [x for x in lines if x.refused]
         return f"{len(refused)} of {len(lines)} {by}s shown were refused at least once; the bar's height is the number of open sessions"
+    count = len(first.refused)
+    if first.name == UNSEEN:
+        return f"{count} connection{'s' * (count > 1)} turned away before login, so of no account"
     levels = {first.steps.at(ts) for ts in first.refused}
     low, high = min(levels), max(levels)
     seen = f"{low}" if low == high else f"{low} to {high}"
-    count = len(first.refused)
-    return f"{first.name}: {count} refusal{'s' * (count > 1)}, with {seen} of its sessions open in this view"
+    return (
+        f"{named(first.name, say)}: {count} refusal{'s' * (count > 1)}, with {seen} of its sessions open in this view"
+    )
 
 
 def _draw_lines(chart: Chart, ax: Axes) -> None:
     start, end = span_of(chart.lines, chart.end)
     handles = [_draw_steps(ax, line, number, start, end) for number, line in enumerate(chart.lines)]
-    labels = [short(x.name) for x in chart.lines]
+    labels = [short(named(x.name, chart.say)) for x in chart.lines]
     refused = [(seconds(ts, start), line.steps.at(ts)) for line in chart.lines for ts in line.refused]
     top = max([1, *(n for line in chart.lines for n in line.steps.counts), *(y for _, y in refused)])
     if chart.limit is not None:
-        _draw_limit(ax, chart.limit)
+        _draw_limit(ax, chart.limit, chart.say)
         top = max(top, chart.limit)
     head(ax, chart, empty=not chart.lines)
     time_axis(ax, chart, start, end)
     _count_axis(ax, chart, top)
-    legend(ax, handles + marks(ax, refused), [*labels, f"refused ({len(refused)})"], chart.note)
+    legend(ax, handles + marks(ax, refused), [*labels, f"{chart.say('refusals')} ({len(refused)})"], chart.note)
 
 
 def _draw_lanes(chart: Chart, ax: Axes) -> None:
@@ -132,9 +139,10 @@ def _draw_lanes(chart: Chart, ax: Axes) -> None:
     refused = [(seconds(ts, start), -lane) for lane, line in enumerate(chart.lines) for ts in line.refused]
     head(ax, chart, empty=not chart.lines)
     time_axis(ax, chart, start, end)
-    lane_axis(ax, [x.name for x in chart.lines])
-    labels = [f"refused ({len(refused)})"]
-    legend(ax, marks(ax, refused), labels, "\n".join(x for x in (f"bar: 1 to {most} open", chart.note) if x))
+    lane_axis(ax, [named(x.name, chart.say) for x in chart.lines])
+    labels = [f"{chart.say('refusals')} ({len(refused)})"]
+    note = "\n".join(x for x in (chart.say(f"bar: 1 to {most} open"), chart.note) if x)
+    legend(ax, marks(ax, refused), labels, note)
 
 
 def _draw_steps(ax: Axes, line: Curve, number: int, start: int, end: int) -> Any:
@@ -147,10 +155,10 @@ def _draw_steps(ax: Axes, line: Curve, number: int, start: int, end: int) -> Any
     )[0]
 
 
-def _draw_limit(ax: Axes, limit: int) -> None:
+def _draw_limit(ax: Axes, limit: int, say: Say) -> None:
     ax.axhline(limit, color=QUIET_COLOUR, linestyle=(0, (6, 3)), linewidth=1.2, zorder=2)
     ax.annotate(
-        f"limit {limit}",
+        say(f"limit {limit}"),
         xy=(0.005, limit),
         xycoords=("axes fraction", "data"),
         xytext=(0, 4),
@@ -163,6 +171,6 @@ def _draw_limit(ax: Axes, limit: int) -> None:
 def _count_axis(ax: Axes, chart: Chart, top: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    ax.set_ylabel(f"open sessions per {chart.by}")
+    ax.set_ylabel(chart.say(f"open sessions per {chart.by}"))
     ax.set_ylim(-0.04 * top, top * 1.15)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))

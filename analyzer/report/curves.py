@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.at import NS_PER_S
 from analyzer.report.result import Result
@@ -14,7 +14,12 @@ from analyzer.sessions.concurrency import Steps, account_of, open_sessions
 from analyzer.sessions.names import Names, names
 from analyzer.sessions.session import LoginOutcome, Outcome, Session
 
+if TYPE_CHECKING:
+    from analyzer.language import Say
+
 UNSEEN = "(account not seen)"
+OTHERS = "(others)"
+SILENT = "(closed without a word)"
 MOST_TICKS = 8
 _DIGITS = re.compile(r"([0-9]+)")
 _TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -32,6 +37,11 @@ class Curve(NamedTuple):
     steps: Steps
     refused: tuple[int, ...]
     """When, ns UTC, ascending."""
+
+
+def named(who: str, say: Say) -> str:
+    """Put a name that is ours into the reader's language; an account's, an address's or a server's words stay."""
+    return say(who) if who in {UNSEEN, OTHERS, SILENT} else who
 
 
 def curves(sessions: Sequence[Session], by: str) -> list[Curve]:

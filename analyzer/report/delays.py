@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from analyzer.language import Say
+
 LOOKS = {
     "greeting": ("s", "#999999", 4.0),
     "accepted": ("o", "#0072B2", 5.5),
@@ -50,11 +52,18 @@ class Delays(Picture):
         _draw(self, ax)
 
 
-def delays(result: Result) -> Delays:
+def delays(result: Result, say: Say = str) -> Delays:
     """Draw how long each greeting and each answer to a login took, over time."""
     known = names(login for s in result.sessions for login in s.logins)
     rows = [row for s in result.sessions for row in _rows(s, known)]
-    return Delays(title=title_of(result), by="what", data=_table(rows), end=end_of(result), subtitle=_subtitle(rows))
+    return Delays(
+        title=title_of(result, say),
+        by="what",
+        data=_table(rows),
+        end=end_of(result),
+        subtitle=say(_subtitle(rows)),
+        say=say,
+    )
 
 
 def _rows(s: Session, known: Names) -> Iterable[tuple[Any, ...]]:
@@ -106,13 +115,14 @@ def _draw(chart: Delays, ax: Axes) -> None:
     handles = [_points(ax, points[what], *LOOKS[what]) for what in drawn]
     head(ax, chart, empty=not times)
     time_axis(ax, chart, start, end)
-    ax.set_ylabel("time waited for the answer")
+    ax.set_ylabel(chart.say("time waited for the answer"))
     _room(ax, [ms for found in points.values() for _, ms in found])
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if _narrow(ax) else (1.0,)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: length(ms)))
     ax.yaxis.set_minor_formatter(NullFormatter())
     labels = [
-        f"{_label(what)} ({len(points[what])}, median {length(median(ms for _, ms in points[what]))})" for what in drawn
+        f"{chart.say(_label(what))} ({len(points[what])}, {chart.say('median')} {length(median(ms for _, ms in points[what]))})"
+        for what in drawn
     ]
     legend(ax, handles, labels, chart.note)
 

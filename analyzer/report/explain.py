@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from struct import Struct, error
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.at import NS_PER_S
 from analyzer.capture.headers import ICMP, ICMPV6, LINKS, TCP, internet, untag
@@ -16,6 +16,9 @@ from analyzer.report.layout import Line, folded
 from analyzer.report.result import Result
 from analyzer.rules.finding import CLAIMS, Finding, FrameRef, Verdict
 from analyzer.sessions.session import Session
+
+if TYPE_CHECKING:
+    from analyzer.language import Say
 
 _PORTS = Struct(">HH")
 _UDP = 17
@@ -44,23 +47,25 @@ class Seen(NamedTuple):
     """What was said or became known with this frame."""
 
 
-def explain(seen: Seen, result: Result, capture: str, width: int) -> Iterator[Line]:
+def explain(seen: Seen, result: Result, capture: str, width: int, say: Say = str) -> Iterator[Line]:
     """Yield what one frame of a capture is, in lines of at most ``width`` columns."""
     moment = datetime.fromtimestamp(seen.ts // NS_PER_S, UTC)
     when = f"{moment:%Y-%m-%d %H:%M:%S}.{seen.ts % NS_PER_S // 1000:06} UTC"
-    yield from _folded(f"frame {seen.frame} of {capture}   {when}   {seen.wire} octets on the wire", width)
+    yield from _folded(
+        f"{say(f'frame {seen.frame} of {capture}')}   {when}   {say(f'{seen.wire} octets on the wire')}", width
+    )
     yield ()
-    for label, text in (*_what(seen), *_served(seen, result, capture)):
-        yield from _fact(label, text, width)
+    for label, text in (*_what(seen, say), *_served(seen, result, capture, say)):
+        yield from _fact(say(label), text, width)
 
 
-def _what(seen: Seen) -> Iterator[tuple[str, str]]:
+def _what(seen: Seen, say: Say) -> Iterator[tuple[str, str]]:
     if seen.complaint is not None:
-        yield from _complaint(seen.complaint)
+        yield from ((label, say(text)) for label, text in _complaint(seen.complaint))
     elif seen.row is None:
-        yield "what", f"no mail: {_other(seen)}"
+        yield "what", f"{say('no mail')}: {say(_other(seen))}"
     else:
-        yield from _segment(seen, seen.row)
+        yield from _segment(seen, seen.row, say)
 
 
 def _complaint(said: Unreachable) -> Iterator[tuple[str, str]]:
@@ -68,23 +73,25 @@ def _complaint(said: Unreachable) -> Iterator[tuple[str, str]]:
     yield "about", f"the packet of {said.src}:{said.sport} to {said.dst}:{said.dport}, which is a mail connection"
 
 
-def _segment(seen: Seen, row: Row) -> Iterator[tuple[str, str]]:
+def _segment(seen: Seen, row: Row, say: Say) -> Iterator[tuple[str, str]]:
     session = seen.session
     if session is not None:
-        client, server = (
-            f"client {session.client}:{session.client_port}",
-            f"server {session.server}:{session.server_port}",
-        )
-        from_client = row.sport == session.client_port and row.dport == session.server_port
-        source, target = (client, server) if from_client else (server, client)
-        what = (session.protocol or "mail").upper()
-        yield "who", f"{source} to {target}; {what} session {session.uid}, which ended: {session.outcome}"
-    yield "tcp", "; ".join(_role(seen, row))
+        yield "who", say(_way(session, row))
+    yield "tcp", "; ".join(map(say, _role(seen, row)))
     for line in seen.lines:
-        said = {"C": "the client says", "S": "the server says"}.get(line.side, "known here")
-        yield "mail", f"{said}: {line.text}"
+        who = {"C": "the client says", "S": "the server says"}.get(line.side, "known here")
+        yield "mail", f"{say(who)}: {line.text if line.side in 'CS' else say(line.text)}"
     if row.size and not seen.lines:
-        yield "mail", "completes no line that matters: part of one, data of the mailbox, or encrypted"
+        yield "mail", say("completes no line that matters: part of one, data of the mailbox, or encrypted")
+
+
+def _way(session: Session, row: Row) -> str:
+    """Say from whom to whom a segment went, and in which session."""
+    client, server = f"client {session.client}:{session.client_port}", f"server {session.server}:{session.server_port}"
+    from_client = row.sport == session.client_port and row.dport == session.server_port
+    one, other = (client, server) if from_client else (server, client)
+    what, outcome = (session.protocol or "mail").upper(), session.outcome.value.replace("_", " ")
+    return f"{one} to {other}; {what} session {session.uid}, which ended: {outcome}"
 
 
 def _role(seen: Seen, row: Row) -> Iterator[str]:
@@ -131,7 +138,7 @@ def _other(seen: Seen) -> str:
     return f"{name}, {source} to {target}"
 
 
-def _served(seen: Seen, result: Result, capture: str) -> Iterator[tuple[str, str]]:
+def _served(seen: Seen, result: Result, capture: str, say: Say) -> Iterator[tuple[str, str]]:
     ref, told = FrameRef(capture, seen.frame), False
     for finding in result.findings:
         for fact in finding.evidence if finding.verdict in _WORTH else ():
@@ -140,19 +147,22 @@ def _served(seen: Seen, result: Result, capture: str) -> Iterator[tuple[str, str
                 side = (
                     "for" if fact.weight_db > 0 or fact.decisive else "against" if fact.weight_db < 0 else "as a fact"
                 )
-                yield "proves", f"{_headline(finding)}: {side}{_weight(fact.weight_db)}: {fact.text}"
+                yield "proves", f"{_headline(finding, say)}: {say(side)}{_weight(fact.weight_db)}: {say(fact.text)}"
     if told or seen.session is None:
         return
     uid = capture, seen.session.uid
     about = [x for x in result.findings if x.verdict in _WORTH and uid in x.sessions]
     for finding in about:
-        yield "part of", f"a session that shows {_headline(finding)}; no evidence by itself"
+        yield (
+            "part of",
+            f"{say('a session that shows')} {_headline(finding, say)}; {say('no evidence by itself')}",
+        )
     if not about:
-        yield "proves", "nothing: no finding rests on it"
+        yield "proves", say("nothing: no finding rests on it")
 
 
-def _headline(finding: Finding) -> str:
-    return f"{finding.verdict.value.upper()} {finding.title}"
+def _headline(finding: Finding, say: Say) -> str:
+    return f"{say(finding.verdict.value).upper()} {say(finding.title)}"
 
 
 def _weight(db: float) -> str:

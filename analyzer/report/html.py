@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_MS, NS_PER_S
 from analyzer.report.case import MOST_NAMES, MOST_ROWS, Case, case, in_words
-from analyzer.report.curves import end_of, limit_of, utc
+from analyzer.report.curves import end_of, limit_of, named, utc
 from analyzer.report.layout import percent, share
 from analyzer.report.model import document, version
 from analyzer.report.plot import plot
@@ -41,6 +41,7 @@ Say = Callable[[str], str]
 def page(result: Result, say: Say = str) -> str:
     """Return the report as one HTML file; ``say`` puts its sentences into the reader's language."""
     shown = case(in_words(result, say))
+    shown = shown._replace(lines=tuple(x._replace(name=named(x.name, say)) for x in shown.lines))
 
     def speak(text: str, /, **values: object) -> str:
         return say(text.format(**values) if values else text)

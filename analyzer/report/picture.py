@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
-from analyzer.errors import OutputError
+from analyzer.errors import AnalyzerError, OutputError
 from analyzer.report.curves import day, ticks
 from analyzer.report.result import Result
+from analyzer.text import clean
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+
+    from analyzer.language import Say
 
 LINE_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's colours, told apart by colour-blind eyes; vermilion is kept for refusals."""
@@ -35,7 +38,12 @@ DPI = 120
 TITLE_COLUMNS = 92
 LEAST_COLUMNS = 24
 COLUMNS_PER_INCH = 12
-"""Of a title, which may reach over the legend beside the axes."""
+"""Of the letters of titles and legends."""
+HANDLE_COLUMNS = 7
+"""What the mark before a label takes."""
+POINTS_PER_INCH = 72
+LEGEND_POINTS = 36
+"""Between axes and legend: the numbers and the name of the axis of time."""
 NAME_COLUMNS = 40
 """Characters of a name in the legend."""
 KINDS = ("account", "client", "server")
@@ -64,6 +72,8 @@ class Picture:
     """End of the captures, ns UTC."""
     subtitle: str = ""
     """What the picture shows of it."""
+    say: Say = field(default=str, repr=False)
+    """Puts what is written on the axes into the reader's language; ``data`` stays as it is."""
 
     @property
     def lanes(self) -> int:
@@ -125,16 +135,16 @@ def check_kind(by: str, kinds: Sequence[str] = KINDS) -> None:
     """Refuse what is no kind of line or lane.
 
     Raises:
-        ValueError: ``by`` is none of ``kinds``.
+        AnalyzerError: ``by`` is none of ``kinds``.
     """
     if by not in kinds:
-        raise ValueError(f"by is {by!r}, not one of {', '.join(kinds)}")
+        raise AnalyzerError(f"this chart cannot be drawn by {clean(by, 40)}", hint=f"by is one of {', '.join(kinds)}")
 
 
-def title_of(result: Result) -> str:
+def title_of(result: Result, say: Say) -> str:
     """Say the answer."""
     _, verdict, title = result.conclusion
-    return textwrap.fill(f"{verdict.upper()}: {title}" if verdict else title, TITLE_COLUMNS)
+    return textwrap.fill(f"{say(verdict).upper()}: {say(title)}" if verdict else say(title), TITLE_COLUMNS)
 
 
 def utc_column(times: Iterable[int | None]) -> Any:
@@ -145,9 +155,9 @@ def utc_column(times: Iterable[int | None]) -> Any:
     return pd.to_datetime(column, unit="ns", utc=True).astype("datetime64[ns, UTC]")
 
 
-def short(name: str) -> str:
+def short(name: str, most: int = NAME_COLUMNS) -> str:
     """Cut a name to what a legend has room for."""
-    return name if len(name) <= NAME_COLUMNS else name[: NAME_COLUMNS - 3] + "..."
+    return name if len(name) <= most else name[: most - 3] + "..."
 
 
 def seconds(ts: int, start: int) -> float:
@@ -158,8 +168,8 @@ def seconds(ts: int, start: int) -> float:
 def head(ax: Axes, chart: Picture, *, empty: bool) -> None:
     """Write title and subtitle, and that there is nothing to see where that is so."""
     if empty:
-        ax.text(0.5, 0.5, NOTHING, ha="center", transform=ax.transAxes, color=QUIET_COLOUR)
-    columns = min(TITLE_COLUMNS, max(LEAST_COLUMNS, int(ax.bbox.width / ax.figure.dpi * COLUMNS_PER_INCH)))
+        ax.text(0.5, 0.5, chart.say(NOTHING), ha="center", transform=ax.transAxes, color=QUIET_COLOUR)
+    columns = min(TITLE_COLUMNS, max(LEAST_COLUMNS, _columns(ax)))
     ax.set_title(textwrap.fill(chart.title, columns), loc="left", fontsize=11, fontweight="bold", pad=22)
     ax.annotate(chart.subtitle, xy=(0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points")
     ax.spines[["top", "right"]].set_visible(False)
@@ -171,7 +181,7 @@ def time_axis(ax: Axes, chart: Picture, start: int, end: int) -> None:
     ax.set_xlim(-0.01 * width, width * 1.01)
     marked = ticks(start, end)
     ax.set_xticks([seconds(ts, start) for ts, _ in marked], [text for _, text in marked])
-    ax.set_xlabel(f"time, UTC ({day(start)})" if chart.end is not None else "time, UTC")
+    ax.set_xlabel(chart.say("time, UTC") + (f" ({day(start)})" if chart.end is not None else ""))
     ax.grid(axis="y", color="#dddddd", linewidth=0.8)
     ax.set_axisbelow(True)
 
@@ -191,15 +201,33 @@ def marks(ax: Axes, places: Sequence[tuple[float, float]]) -> list[Any]:
 
 
 def legend(ax: Axes, handles: Sequence[Any], labels: Sequence[str], note: str) -> None:
-    """Write the legend beside the axes."""
+    """Write the legend below the axis of time, side by side as far as the axes are wide, so that it takes no width away."""
     if not handles and not note:
         return
+    from matplotlib.transforms import ScaledTranslation
+
     labels = labels[: len(handles)]  # the last one names the refusals, of which there may be none
+    longest = max((len(line) for x in labels for line in x.splitlines()), default=0) + HANDLE_COLUMNS
+    below = ax.transAxes + ScaledTranslation(0, -LEGEND_POINTS / POINTS_PER_INCH, ax.figure.dpi_scale_trans)
     made = ax.legend(
-        handles, ["?"] * len(labels), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, title=note or None
+        handles,
+        ["?"] * len(labels),
+        loc="upper left",
+        bbox_to_anchor=(0.0, 0.0),
+        bbox_transform=below,
+        borderaxespad=0.0,
+        ncols=min(max(_columns(ax) // longest, 1), max(len(labels), 1)),
+        frameon=False,
+        title=note or None,
+        alignment="left",
     )
     for text, label in zip(made.get_texts(), labels, strict=True):
         text.set_text(label)  # set afterwards: a legend drops labels that begin with '_'
+
+
+def _columns(ax: Axes) -> int:
+    """Return about how many characters fit side by side."""
+    return int(ax.bbox.width / ax.figure.dpi * COLUMNS_PER_INCH)
 
 
 def _figure(lanes: int) -> Figure:

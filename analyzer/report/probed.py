@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyzer.at import NS_PER_S
 from analyzer.protocols.certificate import Certificate
 from analyzer.text import clean
+
+if TYPE_CHECKING:
+    from analyzer.language import Say
 
 STATES = {
     "greeted": "the server greets",
@@ -75,34 +78,35 @@ def document(host: str, port: int, probes: Iterable[Probe]) -> dict[str, Any]:
     return {"host": clean(host), "port": port, "addresses": rows}
 
 
-def text(host: str, port: int, probes: Iterable[Probe]) -> str:
-    """Return what was found as a page of text."""
-    return "\n".join([f"{clean(host)}, port {port}", *(line for x in probes for line in _lines(x))]) + "\n"
+def text(host: str, port: int, probes: Iterable[Probe], say: Say = str) -> str:
+    """Return what was found as a page of text in the reader's language."""
+    head = f"{clean(host)}, {say('port')} {port}"
+    return "\n".join([head, *(line for x in probes for line in _lines(x, say))]) + "\n"
 
 
-def _lines(found: Probe) -> Iterator[str]:
-    yield f"\n{found.address}   {STATES[found.state]}"
+def _lines(found: Probe, say: Say) -> Iterator[str]:
+    yield f"\n{found.address}   {say(STATES[found.state])}"
     times = [f"connected in {found.connect_ms:.1f} ms"] if found.connect_ms is not None else []
     times += [f"greeted after {found.greeting_ms:.1f} ms"] if found.greeting_ms is not None else []
     rows = (
         ("system", found.reason),
-        ("time", ", ".join(times)),
+        ("time", ", ".join(map(say, times))),
         ("greeting", found.greeting),
         ("product", found.product),
         ("offers", " ".join(found.capability)),
-        ("STARTTLS", {True: "offered", False: "not offered", None: None}[found.starttls]),
+        ("STARTTLS", {True: say("offered"), False: say("not offered"), None: None}[found.starttls]),
         ("TLS", found.tls_version or found.tls_error),
-        ("certificate", _told(found.certificate)),
-        ("verifies", {True: "yes", False: f"no: {found.tls_error}", None: None}[found.verified]),
+        ("certificate", _told(found.certificate, say)),
+        ("verifies", {True: say("yes"), False: f"{say('no')}: {found.tls_error}", None: None}[found.verified]),
     )
-    yield from (f"  {name:<12} {value}" for name, value in rows if value)
+    yield from (f"  {say(name):<12} {value}" for name, value in rows if value)
 
 
-def _told(held: Certificate | None) -> str | None:
+def _told(held: Certificate | None, say: Say) -> str | None:
     if held is None:
         return None
-    until = f", until {_iso(held.valid_until)}" if held.valid_until is not None else ""
-    return f"{', '.join(held.names) or 'no name'}{until}, by {held.issuer or 'nobody named'}"
+    until = f", {say('until')} {_iso(held.valid_until)}" if held.valid_until is not None else ""
+    return f"{', '.join(held.names) or say('no name')}{until}, {say('by')} {held.issuer or say('nobody named')}"
 
 
 def _iso(ts: int | None) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from analyzer.report.curves import UNSEEN, end_of, step_of
+from analyzer.report.curves import OTHERS, SILENT, UNSEEN, end_of, named, step_of
 from analyzer.report.picture import (
     KINDS,
     REFUSED_COLOUR,
@@ -30,16 +30,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from analyzer.language import Say
+
 MOST_BARS = 60
 """Intervals the span is parted into, at most; each has a round length."""
 LEAST_STEP_NS = 10_000_000
 """A shorter interval tells logins apart that belong together."""
 MOST_GROUPS = 5
 """Words (or accounts, clients, servers) with a colour of their own: those refused most; the rest is one more."""
-LABEL_COLUMNS = 28
+WORDS_COLUMNS = 140
+"""Characters of a server's words in the legend."""
+LABEL_COLUMNS = 88
 """Columns of the legend, whose words are sentences."""
-OTHERS = "(others)"
-SILENT = "(closed without a word)"
 ACCEPTED, UNDECIDED = "accepted", "no answer seen"
 Look = tuple[str, str]
 """Colour and hatch."""
@@ -71,11 +73,11 @@ class Refusals(Picture):
         _draw(self, ax)
 
 
-def refusals(result: Result, by: str = "words") -> Refusals:
+def refusals(result: Result, by: str = "words", say: Say = str) -> Refusals:
     """Count attempts to log in per interval, those refused by the server's words, or by account, client or server.
 
     Raises:
-        ValueError: ``by`` is not words, account, client or server.
+        AnalyzerError: ``by`` is not words, account, client or server.
     """
     check_kind(by, ("words", *KINDS))
     known = names(login for s in result.sessions for login in s.logins)
@@ -87,11 +89,12 @@ def refusals(result: Result, by: str = "words") -> Refusals:
     counts = Counter((ts // step * step, what, who if who in own else OTHERS) for ts, what, who in seen)
     refused = sum(n for _, n in most)
     return Refusals(
-        title=title_of(result),
+        title=title_of(result, say),
         by=by,
         data=_table(counts),
         end=end_of(result),
-        subtitle=f"{refused} of {len(seen)} attempts refused; each bar counts {_length(step)}",
+        subtitle=say(f"{refused} of {len(seen)} attempts refused; each bar counts {_length(step)}"),
+        say=say,
         step=step,
     )
 
@@ -140,10 +143,10 @@ def _draw(chart: Refusals, ax: Axes) -> None:
     handles, labels = [], []
     for label, look, rows in _layers(chart):
         handles.append(_layer(ax, [(seconds(ts, start), n) for ts, n in rows], stack, seconds(chart.step, 0), look))
-        labels.append(fill(f"{short(label)} ({sum(n for _, n in rows)})", LABEL_COLUMNS))
+        labels.append(fill(f"{short(label, WORDS_COLUMNS)} ({sum(n for _, n in rows)})", LABEL_COLUMNS))
     head(ax, chart, empty=not times)
     time_axis(ax, chart, start, end)
-    ax.set_ylabel(f"attempts per {_length(chart.step)}")
+    ax.set_ylabel(chart.say(f"attempts per {_length(chart.step)}"))
     ax.set_ylim(0, max(stack.values(), default=1) * 1.08)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
     legend(ax, handles, labels, chart.note)
@@ -158,10 +161,14 @@ def _layers(chart: Refusals) -> Iterable[tuple[str, Look, list[tuple[int, int]]]
         refused[who] += n * (what == "refused")
     ranked = sorted((who for who, n in refused.items() if n), key=lambda who: (who == OTHERS, -refused[who], who))
     for who, look in zip(ranked, _LOOKS, strict=False):
-        yield f"refused: {who}", look, [(ts, n) for ts, what, x, n in rows if what == "refused" and x == who]
+        yield (
+            f"{chart.say('refused')}: {named(who, chart.say)}",
+            look,
+            [(ts, n) for ts, what, x, n in rows if what == "refused" and x == who],
+        )
     for kind, colour in _CALM.items():
         if found := [(ts, n) for ts, what, _, n in rows if what == kind]:
-            yield kind, (colour, ""), found
+            yield chart.say(kind), (colour, ""), found
 
 
 def _layer(ax: Axes, rows: Sequence[tuple[float, int]], stack: dict[float, int], width: float, look: Look) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import heappush, heapreplace
 from typing import TYPE_CHECKING, Any
 
-from analyzer.report.curves import UNSEEN, end_of, natural, refusals
+from analyzer.report.curves import UNSEEN, end_of, named, natural, refusals
 from analyzer.report.picture import (
     Picture,
     check_kind,
@@ -28,6 +28,8 @@ from analyzer.sessions.session import Outcome, Session
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from analyzer.language import Say
 
 BARS = {
     "logged in": ("#0072B2", ""),
@@ -68,11 +70,11 @@ class Swimlanes(Picture):
         _draw(self, ax)
 
 
-def lanes(result: Result, by: str = "client") -> Swimlanes:
+def lanes(result: Result, by: str = "client", say: Say = str) -> Swimlanes:
     """Draw each session as a bar in the lane of its client, account or server.
 
     Raises:
-        ValueError: ``by`` is not client, account or server.
+        AnalyzerError: ``by`` is not client, account or server.
     """
     check_kind(by)
     known = names(login for s in result.sessions for login in s.logins)
@@ -85,12 +87,13 @@ def lanes(result: Result, by: str = "client") -> Swimlanes:
     left = [(len(of) - len(shown), f"{by}s"), (len(rows) - len(kept), "sessions and refusals")]
     counts = [who for who in shown if refused[who]]
     return Swimlanes(
-        title=title_of(result),
+        title=title_of(result, say),
         by=by,
         data=_table(kept),
-        note="\n".join(f"{n} more {what} not drawn" for n, what in left if n > 0),
+        note="\n".join(say(f"{n} more {what} not drawn") for n, what in left if n > 0),
         end=last,
-        subtitle=f"{len(counts)} of {len(shown)} {by}s shown were refused at least once; each bar is a session",
+        subtitle=say(f"{len(counts)} of {len(shown)} {by}s shown were refused at least once; each bar is a session"),
+        say=say,
     )
 
 
@@ -160,11 +163,11 @@ def _draw(chart: Swimlanes, ax: Axes) -> None:
     crosses = [(x, top - high / 2) for x, _, top in bars.pop("refusal", [])]
     head(ax, chart, empty=not who)
     time_axis(ax, chart, start, end)
-    lane_axis(ax, who)
+    lane_axis(ax, [named(x, chart.say) for x in who])
     drawn = [what for what in BARS if what in bars]
     handles = [_bars(ax, bars[what], high, *BARS[what], least=seconds(end, start) / 500) for what in drawn]
-    labels = [f"session {what} ({len(bars[what])})" for what in drawn]
-    legend(ax, [*handles, *marks(ax, crosses)], [*labels, f"refusal ({len(crosses)})"], chart.note)
+    labels = [f"{chart.say(f'session {what}')} ({len(bars[what])})" for what in drawn]
+    legend(ax, [*handles, *marks(ax, crosses)], [*labels, f"{chart.say('refusals')} ({len(crosses)})"], chart.note)
 
 
 def _bars(

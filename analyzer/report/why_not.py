@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from analyzer.errors import AnalyzerError
 from analyzer.report.layout import Line, folded, plain
@@ -14,6 +15,9 @@ from analyzer.rules.weigh import UNDETERMINED
 from analyzer.rules.why_not import WhyNot, why_not
 from analyzer.text import clean
 
+if TYPE_CHECKING:
+    from analyzer.language import Say
+
 FRAMES_TOLD = 8
 """Frames named with one fact."""
 DISPUTES_TOLD = 5
@@ -22,7 +26,7 @@ DISPUTES_TOLD = 5
 _INDENT = 11
 
 
-def text(result: Result, known: Known, cause: str, *, width: int = WIDTH) -> str:
+def text(result: Result, known: Known, cause: str, *, width: int = WIDTH, say: Say = str) -> str:
     """Return why ``cause`` was not claimed, for each dispute of a result.
 
     Raises:
@@ -33,34 +37,37 @@ def text(result: Result, known: Known, cause: str, *, width: int = WIDTH) -> str
         known_causes = " ".join(sorted(CAUSES - {UNDETERMINED}))
         raise AnalyzerError(f"there is no cause {clean(cause, 60)}", hint=f"the causes are {known_causes}")
     found = why_not(Scene(result.sessions, known), name)
-    return plain(_lines(name, found, width))
+    return plain(_lines(name, found, width, say))
 
 
-def _lines(cause: str, found: Sequence[WhyNot], width: int) -> Iterator[Line]:
+def _lines(cause: str, found: Sequence[WhyNot], width: int, say: Say) -> Iterator[Line]:
     if not found:
-        yield from _folded(f"{words(cause)}: nothing failed in this capture that it could explain.", width)
+        yield from _folded(
+            f"{say(words(cause))}: {say('nothing failed in this capture that it could explain.')}", width
+        )
         return
     for item in found[:DISPUTES_TOLD]:
-        yield from _one(cause, item, width)
+        yield from _one(cause, item, width, say)
         yield ()
     if len(found) > DISPUTES_TOLD:
-        yield from _folded(f"and {len(found) - DISPUTES_TOLD} more like these", width)
+        yield from _folded(say(f"and {len(found) - DISPUTES_TOLD} more like these"), width)
 
 
-def _one(cause: str, item: WhyNot, width: int) -> Iterator[Line]:
-    yield from _folded(f"{item.verdict.upper()}  {item.about}", width)
+def _one(cause: str, item: WhyNot, width: int, say: Say) -> Iterator[Line]:
+    yield from _folded(f"{say(item.verdict).upper()}  {say(item.about)}", width)
     asked = "claimed" if item.is_claimed else "not claimed"
-    yield from _fact("asked", f"{words(cause)}: {asked}, {item.total_db:+.0f} dB in sum", width)
+    total = f"{item.total_db:+.0f} dB {say('in sum')}"
+    yield from _fact(say("asked"), f"{say(words(cause))}: {say(asked)}, {total}", width)
     for label, sign in (("for", 1), ("against", -1)):
         facts = [x for x in item.evidence if x.weight_db * sign > 0]
         for number, fact in enumerate(facts):
             frames = " ".join(str(x.frame) for x in fact.frames[:FRAMES_TOLD])
-            where = f"   frames {frames}" if frames else ""
-            yield from _fact("" if number else label, f"{fact.weight_db:+.0f} dB  {fact.text}{where}", width)
+            where = f"   {say('frames')} {frames}" if frames else ""
+            yield from _fact("" if number else say(label), f"{fact.weight_db:+.0f} dB  {say(fact.text)}{where}", width)
     for reason in item.reasons:
-        yield from _fact("failed", reason, width)
+        yield from _fact(say("failed"), say(reason), width)
     for step in item.missing:
-        yield from _fact("settle", step, width)
+        yield from _fact(say("settle"), say(step), width)
 
 
 def _fact(label: str, said: str, width: int) -> Iterator[Line]:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from analyzer.at import NS_PER_S
-from analyzer.errors import OutputError
+from analyzer.errors import AnalyzerError, OutputError
 from analyzer.report import RENDERERS, save
 from analyzer.report.charts import MOST_LANES, MOST_LINES, connections
 from analyzer.report.curves import clock, step_of, ticks
@@ -50,7 +50,7 @@ def test_the_picture_says_the_answer_draws_the_limit_and_names_all(house: Any) -
     assert shown[0] == "CONFIRMED: limit reached"
     assert "limit 16" in shown
     assert "uccx-mail: 42 refusals, with 16 of its sessions open in this view" in shown
-    assert shown[-2:] == ["uccx-mail", "refused (42)"]
+    assert shown[-2:] == ["uccx-mail", "refusals (42)"]
     assert ax.get_xlabel() == "time, UTC (2024-03-04)"
     assert ax.get_ylabel() == "open sessions per account"
     assert ax.get_ylim()[1] > 16
@@ -82,8 +82,9 @@ def test_a_client_that_is_only_refused_has_crosses_and_no_bar() -> None:
 
 
 def test_an_unknown_kind_is_an_error(house: Any) -> None:
-    with pytest.raises(ValueError, match="account, client, server"):
+    with pytest.raises(AnalyzerError, match="by colour") as told:
         connections(house, by="colour")
+    assert told.value.hint == "by is one of account, client, server"
 
 
 @pytest.mark.parametrize(

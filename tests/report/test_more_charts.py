@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from analyzer.at import NS_PER_S
-from analyzer.errors import OutputError
+from analyzer.errors import AnalyzerError, OutputError
 from analyzer.report.delays import LEAST_MS, delays, length
 from analyzer.report.picture import REFUSED_COLOUR, Picture
 from analyzer.report.refusals import MOST_GROUPS, OTHERS, SILENT, refusals
@@ -108,7 +108,7 @@ def test_lanes_hold_every_session_and_every_refusal(house: Any) -> None:
     assert len(chart.who) == 10
     assert chart.data.groupby("what", observed=True)["session"].nunique()["refusal"] == 42
     ax = chart.draw()
-    assert labels(ax) == ["session logged in (20)", "session refused (42)", "refusal (42)"]
+    assert labels(ax) == ["session logged in (20)", "session refused (42)", "refusals (42)"]
     assert [x.get_text() for x in ax.get_yticklabels()] == chart.who
     assert [len(x.get_paths()) for x in ax.collections] == [20, 42]
 
@@ -230,5 +230,5 @@ def test_charts_are_values_that_show_and_save_themselves(make: Any, house: Any, 
 
 @pytest.mark.parametrize("make", [refusals, lanes])
 def test_an_unknown_kind_is_an_error(make: Any, house: Any) -> None:
-    with pytest.raises(ValueError, match="account"):
+    with pytest.raises(AnalyzerError, match="by colour"):
         make(house, by="colour")

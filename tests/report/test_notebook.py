@@ -24,7 +24,7 @@ def test_a_suspicion_comes_with_rivals_and_what_would_settle_it() -> None:
         "SUSPECTED",
         "frames 19, 27",
         "It might also be:",
-        "bad_credentials (",
+        "wrong or changed password (",
         "something else",
         "What would settle it:",
     ):

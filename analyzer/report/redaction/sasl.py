@@ -26,6 +26,10 @@ _FIELD = re.compile(rb"(user|host|auth)=(Bearer )?([^\x01]*)", re.IGNORECASE)  #
 _AUTHORIZED = re.compile(rb"\A([ny]|p=[^,]*),(?:a=([^,]*))?,")
 _ESCAPES = frozenset({b"=2C", b"=3D"})
 _ESCAPED = re.compile(rb"(=2C|=3D)")
+_UNKNOWN = re.compile(rb"[^\x01\s,=]+")
+_TEXT = re.compile(rb"(?:[\x01\t\r\n -~]|[\xc2-\xf4][\x80-\xbf]{1,3})*\Z")
+"""What messages of text hold: they have neither zeros nor other control characters."""
+_TEXTS = frozenset({"CRAM-MD5", "DIGEST-MD5", "SCRAM", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "ANONYMOUS"})
 _PRINTABLE = re.compile(rb"[ -~\r\n\t\0]*\Z")
 
 
@@ -48,6 +52,8 @@ def client(mechanism: str, text: bytes, names: Pseudonyms, *, is_name: bool = Fa
         if mechanism == "LOGIN":
             return names.octets(octets) if is_name else names.secret(octets)
         family = "SCRAM" if mechanism.startswith("SCRAM-") else mechanism
+        if family in _TEXTS and not _TEXT.match(octets):  # another mechanism's: the command that began it was lost
+            return names.secret(octets)
         return _CLIENTS.get(family, _secret)(octets, names)
 
     return rewritten(text, change)
@@ -122,15 +128,21 @@ def _scram(octets: bytes, names: Pseudonyms) -> bytes:
         plain = key in {b"i", b"e", b"m"}  # count of iterations, error, extension
         return before + key + b"=" + (names.words(value) if plain else names.secret(value))
 
-    return _pieces(_ATTRIBUTE, octets, change, names)
+    start = _authorized(octets, names)
+    return start + _pieces(_ATTRIBUTE, octets[len(start) :], change, names)
+
+
+def _authorized(octets: bytes, names: Pseudonyms) -> bytes:
+    """Return how a message of SCRAM or OAUTHBEARER may begin: the binding, and for whom it is (RFC 5801 section 4)."""
+    head = _AUTHORIZED.match(octets)
+    if head is None:
+        return b""
+    account = b"" if head[2] is None else b"a=" + _saslname(head[2], names)
+    return names.words(head[1], always=True) + b"," + account + b","
 
 
 def _oauth(octets: bytes, names: Pseudonyms) -> bytes:
-    head = _AUTHORIZED.match(octets)
-    start = b""
-    if head is not None:
-        account = _saslname(head[2], names) if head[2] is not None else None
-        start = names.words(head[1]) + b"," + (b"" if account is None else b"a=" + account) + b","
+    start = _authorized(octets, names)
 
     def change(found: re.Match[bytes]) -> bytes:
         key, bearer, value = found[1], found[2] or b"", found[3]
@@ -142,12 +154,16 @@ def _oauth(octets: bytes, names: Pseudonyms) -> bytes:
 def _pieces(
     pattern: re.Pattern[bytes], octets: bytes, change: Callable[[re.Match[bytes]], bytes], names: Pseudonyms
 ) -> bytes:
-    """Change what matches; of what stands between only ordinary words stay."""
+    """Change what matches; of what stands between only separators stay: it may be the rest of a secret."""
     made, place = b"", 0
     for found in pattern.finditer(octets):
-        made += names.words(octets[place : found.start()], always=True) + change(found)
+        made += _between(octets[place : found.start()], names) + change(found)
         place = found.end()
-    return made + names.words(octets[place:], always=True)
+    return made + _between(octets[place:], names)
+
+
+def _between(octets: bytes, names: Pseudonyms) -> bytes:
+    return _UNKNOWN.sub(lambda found: names.secret(found[0]), octets)
 
 
 _CLIENTS: dict[str, Callable[[bytes, Pseudonyms], bytes]] = {

@@ -6,6 +6,7 @@ of the same length, in UTF-16 or OEM text. Of DER the structure is kept (RFC 412
 
 from __future__ import annotations
 
+import re
 from struct import Struct
 
 from analyzer.protocols.ntlm import SIGNATURE
@@ -25,6 +26,9 @@ _CHALLENGE = slice(24, 40)  # of the server, and what is reserved
 _AV_NAMES = frozenset({1, 2, 3, 4, 5, 9})  # computer, domain, DNS computer, DNS domain, DNS tree, target
 _AV_FLAGS = 6
 
+# How a token begins: [APPLICATION 0] and an OID (RFC 2743, section 3.1), NegTokenInit or NegTokenResp (RFC 4178, section 4.2)
+_LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)"
+_GSS = re.compile(rb"\x60" + _LENGTH + rb"\x06[\x03-\x14]|[\xa0\xa1]" + _LENGTH + rb"\x30", re.DOTALL)
 _OID, _OCTETS, _TOKEN, _SEQUENCE = 0x06, 0x04, b"\x60", b"\x30"
 _TIMES = frozenset({0x17, 0x18})  # UTCTime, GeneralizedTime
 _GENERAL_NAMES = frozenset({0x81, 0x82, 0x86})  # mail address, DNS name, URI (RFC 5280, section 4.2.1.6)
@@ -35,18 +39,22 @@ _CONSTRUCTED = 0x20
 
 
 def token(octets: bytes, names: Pseudonyms) -> bytes:
-    """Return a token of NTLM, SPNEGO or Kerberos, whole or cut, fit to be shown; zeros where it is none of these."""
+    """Return a token of NTLM, SPNEGO or Kerberos, whole or cut, fit to be shown; zeros where it is none of these.
+
+    The rest of a token whose start was lost is none of these: what it holds could be taken for tags and lengths.
+    """
     if octets.startswith(SIGNATURE):
         return _ntlm(octets, names)
     out = bytearray(len(octets))
-    _der(octets, 0, len(octets), out, names, DEPTH_LIMIT)
+    if _GSS.match(octets):
+        _der(octets, 0, None, out, names, DEPTH_LIMIT)
     return bytes(out)
 
 
 def certificate(octets: bytes, names: Pseudonyms) -> bytes:
     """Return an X.509 certificate (RFC 5280) with its names replaced; times stay, keys and signatures do not."""
     out = bytearray(len(octets))
-    _der(octets, 0, len(octets), out, names, DEPTH_LIMIT, signed=True)
+    _der(octets, 0, None, out, names, DEPTH_LIMIT, signed=True)
     return bytes(out)
 
 
@@ -108,17 +116,23 @@ def _pairs(octets: bytes, at: int, end: int, out: bytearray, names: Pseudonyms) 
 
 
 def _der(  # noqa: PLR0917
-    octets: bytes, at: int, end: int, out: bytearray, names: Pseudonyms, depth: int, *, signed: bool = False
+    octets: bytes, at: int, end: int | None, out: bytearray, names: Pseudonyms, depth: int, *, signed: bool = False
 ) -> None:
-    """Copy the elements from ``at`` on as far as they are understood; ``signed`` says that they are a certificate's."""
-    while at + 2 <= end:
+    """Copy the elements from ``at`` on as far as they are understood; ``signed`` says that they are a certificate's.
+
+    ``end`` is where what holds them says that it ends, which lies behind the octets there are of a token that is cut; None for
+    the outermost. An element that would reach beyond is none: not even its tag and length are copied.
+    """
+    while at + 2 <= len(octets) and (end is None or at + 2 <= end):
         tag, size, start = octets[at], octets[at + 1], at + 2
         if size >= 0x80:
             count = size - 0x80
-            if not 0 < count <= 4 or start + count > end:
+            if not 0 < count <= 4 or start + count > len(octets):
                 return
             size, start = int.from_bytes(octets[start : start + count], "big"), start + count
-        stop = min(start + size, end)
+        stop = start + size
+        if end is not None and stop > end:
+            return
         out[at:start] = octets[at:start]
         _value(tag, octets, start, stop, out, names, depth, signed=signed)
         at = stop
@@ -128,11 +142,12 @@ def _value(  # noqa: PLR0917
     tag: int, octets: bytes, start: int, stop: int, out: bytearray, names: Pseudonyms, depth: int, *, signed: bool
 ) -> None:
     value = octets[start:stop]
+    shown = slice(start, start + len(value))
     if tag in _STRINGS or (signed and tag in _GENERAL_NAMES):
-        out[start:stop] = names.octets(value)
+        out[shown] = names.octets(value)
     elif tag == _OCTETS and value.startswith(SIGNATURE):
-        out[start:stop] = _ntlm(value, names)
+        out[shown] = _ntlm(value, names)
     elif depth and (tag & _CONSTRUCTED or (tag == _OCTETS and value[:1] == (_SEQUENCE if signed else _TOKEN))):
         _der(octets, start, stop, out, names, depth - 1, signed=signed)
     elif tag == _OID or (tag in _SMALL and len(value) <= _SMALL_BYTES) or (signed and tag in _TIMES):
-        out[start:stop] = value
+        out[shown] = value
