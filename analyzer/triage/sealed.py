@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-NEVER = ("socket", "ptrace", "unshare", "io_uring_setup")
-"""Connections, tampering, new namespaces; io_uring can do what a filter forbids."""
+NEVER = ("ptrace", "unshare", "io_uring_setup")
+"""Tampering, new namespaces; io_uring can do what a filter forbids. Sockets are refused as well, see :func:`_filter`."""
 STARTING = ("fork", "vfork", "execve", "execveat")
 """What it takes to start a program, besides clone, which also makes threads."""
 
@@ -24,6 +24,8 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _CLONE_THREAD = 0x10000
+_NETLINK = 16
+"""The one family of sockets that leads no further than to the kernel; scapy asks there for interfaces when it is loaded."""
 _X32 = 0x40000000
 """From here on: a second set of numbers for the same calls."""
 _NO_NEW_PRIVILEGES, _SET_FILTER, _FILTER_MODE = 38, 22, 2
@@ -95,6 +97,11 @@ def _filter(machine: Machine, *, programs: bool) -> Iterator[tuple[int, int, int
     yield _RETURN, 0, 0, _KILL
     yield _LOAD, 0, 0, _NUMBER_AT
     yield _AT_LEAST, 0, 1, _X32
+    yield refuse
+    yield _EQUAL, 0, 4, machine.numbers["socket"]
+    yield _LOAD, 0, 0, _FIRST_ARGUMENT_AT
+    yield _EQUAL, 0, 1, _NETLINK
+    yield _RETURN, 0, 0, _ALLOW
     yield refuse
     for name in (*NEVER, *(() if programs else STARTING)):
         if name in machine.numbers:

@@ -20,6 +20,8 @@ from analyzer.triage import box, sealed
 from analyzer.triage import isolated as subject
 from analyzer.triage.isolated import Answer, isolated
 from analyzer.triage.spares import ONE_THREAD, Spares
+from tests.capture.building import pcap, talk
+from tests.capture.test_via_scapy import pppoe
 from tests.triage import targets
 from tests.triage.processes import running, soon
 
@@ -340,6 +342,15 @@ def test_a_bomb_bursts_in_its_own_process(way: str, tmp_path: Path, spares: Spar
     assert answer.state in {"error", "partial"}
     assert answer.reason
     assert "File too large" in answer.reason
+
+
+def test_scapy_reads_in_the_box(way: str, tmp_path: Path, spares: Spares) -> None:
+    """It asks the kernel for interfaces when it is loaded."""
+    pytest.importorskip("scapy")
+    path = tmp_path / "pppoe.pcap"
+    path.write_bytes(pcap([pppoe(datagram) for datagram in talk()], link=51))
+    answer = isolated(path, spares=spares)
+    assert (answer.state, answer.reason) == ("ok", None)
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")

@@ -43,6 +43,8 @@ def test_each_call_has_its_outcome(machine: str) -> None:
     assert outcome(machine, numbers["clone"]) == REFUSED
     assert outcome(machine, numbers["clone"], argument=0x3D0F00) == ALLOWED  # as a thread is made
     assert outcome(machine, numbers["clone3"]) == 0x00050026  # ENOSYS: the C library takes clone then
+    assert outcome(machine, numbers["socket"], argument=2, programs=True) == REFUSED  # AF_INET
+    assert outcome(machine, numbers["socket"], argument=16) == ALLOWED  # AF_NETLINK
     assert outcome(machine, 0) == ALLOWED
     assert outcome(machine, 0, audit=0x40000003) == KILLED  # the calls of 32-bit programs
     assert outcome(machine, 0x40000000 | 41) == REFUSED
