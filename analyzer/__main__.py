@@ -1,5 +1,5 @@
 """python -m analyzer: the same as the command mailscope."""
 
-from analyzer.start import main
+from analyzer.start import run
 
-main()
+run()

@@ -28,6 +28,7 @@ OPTIONAL = {
     "distributed": "to triage on a Dask cluster",
     "evtx": "for Windows .evtx event logs",
     "fsspec": "to triage addresses such as https://",
+    "isal": "for .gz files, a third faster",
     "lz4": "for .lz4 files",
     "openpyxl": "to write .xlsx",
     "psycopg": "to keep cases in PostgreSQL",

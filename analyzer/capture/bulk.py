@@ -404,6 +404,7 @@ class _Pending:
         self._arrivals: list[int] = []
         self._fresh: list[tuple[list[int], Sequence[list[Any]]]] = []
         self._octets = 0
+        self._copied = 0
         self._late = False
 
     def add(self, batch: _Batch) -> None:
@@ -447,14 +448,15 @@ class _Pending:
 
     def before(self, at: int) -> int:
         """Return the place in the file before which no payload is pointed to; what lies far before ``at`` is copied."""
-        places = self._columns[9]
-        oldest = min((x for x in places if type(x) is int), default=at)
+        places, sizes = self._columns[9], self._columns[10]
+        oldest = min((x for x in places[self._copied :] if type(x) is int), default=at)
         if oldest >= at - KEPT_BYTES:
             return min(oldest, at)
-        places[:] = self._copied(places, self._columns[10])
+        places[self._copied :] = self._octets_of(places[self._copied :], sizes[self._copied :])
+        self._copied = len(places)
         return at
 
-    def _copied(self, places: Sequence[int | bytes], sizes: Sequence[int]) -> list[bytes]:
+    def _octets_of(self, places: Sequence[int | bytes], sizes: Sequence[int]) -> list[bytes]:
         data = self._data
         return [x if isinstance(x, bytes) else data[x : x + n] for x, n in zip(places, sizes, strict=True)]
 
@@ -491,7 +493,8 @@ class _Pending:
             columns = [[column[place] for place in order] for column in columns]
         places, sizes = columns[9], columns[10]
         self._octets -= sum(sizes)
+        self._copied = max(self._copied - count, 0)
         if set(map(type, places)) <= {int}:
             return self._window.packets(self._data, tuple(columns))
         columns[9] = list(accumulate(sizes[:-1], initial=0))
-        return self._window.packets(b"".join(self._copied(places, sizes)), tuple(columns))
+        return self._window.packets(b"".join(self._octets_of(places, sizes)), tuple(columns))

@@ -55,7 +55,7 @@ class Octets(io.RawIOBase):
     """Octets as a file; unlike a mapped file it knows all that archive readers ask."""
 
     def __init__(self, data: Data) -> None:
-        self._data, self._at = data, 0
+        self._data, self._at, self._fresh = data, 0, 0
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -79,7 +79,16 @@ class Octets(io.RawIOBase):
         octets = self._data[self._at : self._at + len(buffer)]
         buffer[: len(octets)] = octets
         self._at += len(octets)
+        self._fresh += len(octets)
+        if self._fresh > MEMORY_LIMIT_BYTES:
+            self._release()
         return len(octets)
+
+    def _release(self) -> None:
+        """Give back the pages of a mapped file, where the system can: what was read is counted as memory otherwise."""
+        self._fresh = 0
+        if isinstance(self._data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self._data.madvise(mmap.MADV_DONTNEED)
 
 
 def save(stream: BinaryIO, path: Path) -> None:

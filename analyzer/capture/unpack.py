@@ -84,13 +84,35 @@ def _unpacked(content: Content, kind: str, path: Path, room: Room) -> Content:
 
 
 def _gzip(packed: BinaryIO) -> Iterator[bytes]:
+    """Yield the octets of every gzip member, by the faster package where it is installed.
+
+    That one does not tell what comes before a damage: then it is read again, by zlib.
+    """
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        yield from _inflated(packed, zlib.decompressobj)
+        return
+    told = 0
+    try:
+        for octets in _inflated(packed, isal_zlib.decompressobj):
+            told += len(octets)
+            yield octets
+    except isal_zlib.error:  # type: ignore[misc]
+        packed.seek(0)
+        for octets in _inflated(packed, zlib.decompressobj):
+            yield octets[told:]
+            told -= min(told, len(octets))
+
+
+def _inflated(packed: BinaryIO, engine: Callable[[int], Any]) -> Iterator[bytes]:
     """Yield the octets of every gzip member; what stands behind the last one is ignored as gzip itself does."""
-    inflater, rest, full = zlib.decompressobj(_GZIP_WINDOW), b"", False
+    inflater, rest, full = engine(_GZIP_WINDOW), b"", False
     while True:
         rest = rest or (b"" if full else packed.read(STEP_BYTES))
         if not rest and not full:
             raise EOFError
-        before = inflater.copy()
+        before = inflater.copy() if engine is zlib.decompressobj else None
         try:
             octets = inflater.decompress(rest, STEP_BYTES)
         except zlib.error:
@@ -102,10 +124,10 @@ def _gzip(packed: BinaryIO) -> Iterator[bytes]:
             rest = inflater.unused_data + packed.read(STEP_BYTES)
             if not rest.startswith(GZIP_MAGIC):
                 return
-            inflater, full = zlib.decompressobj(_GZIP_WINDOW), False
+            inflater, full = engine(_GZIP_WINDOW), False
 
 
-def _salvaged(inflater: zlib._Decompress, octets: bytes) -> bytes:
+def _salvaged(inflater: Any, octets: bytes) -> bytes:
     """Return what comes before the damage: zlib drops the output of the call that meets it, so go octet by octet."""
     kept = bytearray()
     with contextlib.suppress(zlib.error):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
+from itertools import islice
 from struct import Struct, error
 from zlib import crc32
 
@@ -45,6 +46,10 @@ _V4 = Struct(">xxHHxxB3x4s4s").unpack_from  # total length, identification, time
 _PORTS = Struct(">HH").unpack_from
 BULK_BYTES = 48 << 20
 """Files from this size on are read in bulk; below it, loading NumPy costs more than it saves."""
+BULK_RECORDS = 80_000
+"""The same for files of less octets and many small packets, by the size of the first ones."""
+_SAMPLE_RECORDS = 1024
+"""Records by which their number is guessed."""
 
 _RELEASE_BYTES = 64 << 20
 """Octets of a mapped file walked before their pages are given back."""
@@ -65,12 +70,23 @@ class Walk:
 
     def windows(self, reader: Reader, damage: str | None = None) -> Iterator[Packets]:
         """Yield window after window, read in bulk where the container allows it and the file is large enough to pay."""
-        container = self._container(reader) if len(self._data) >= BULK_BYTES else None
+        container = self._container(reader) if self._pays(reader) else None
         if container is None:
             return self.packets(reader(self._data, self.facts), damage)
         from analyzer.capture.bulk import Bulk
 
         return Bulk(self, container, self._data).packets(damage)
+
+    def _pays(self, reader: Reader) -> bool:
+        """Tell whether the capture is large enough for the bulk walk, in octets or, by guess, in records."""
+        size = len(self._data)
+        if size >= BULK_BYTES or size < BULK_RECORDS * _PLAIN_BYTES:
+            return size >= BULK_BYTES
+        try:
+            places = [record[1] for record in islice(reader(self._data, Facts()), _SAMPLE_RECORDS)]
+        except DamageError:
+            return False
+        return bool(places) and len(places) * size > BULK_RECORDS * places[-1]
 
     def _container(self, reader: Reader) -> pcap.Records | pcapng.Records | None:
         """Return the container as the bulk walk takes it; None when only the plain walk can read it."""

@@ -13,7 +13,6 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 
 from analyzer.at import NS_PER_S
-from analyzer.rules.place import Timed
 from analyzer.rules.plateau import Standing, standing
 from analyzer.rules.scene import Dispute, Refusal
 from analyzer.secret import Secret
@@ -210,11 +209,10 @@ def ledger(dispute: Dispute) -> Ledger:
 
 
 def _compare_secrets(book: Ledger) -> None:
-    good: dict[Secret, Timed] = defaultdict(lambda: Timed([], []))
+    good: dict[Secret, list[Login]] = defaultdict(list)
     for accepted in book.accepted:
         if accepted.credential is not None:
-            good[accepted.credential].times.append(decided_ts(accepted))
-            good[accepted.credential].logins.append(accepted)
+            good[accepted.credential].append(accepted)
     entered = by_host(book.accepted) if good else {}
     for refusal in book.dispute.refusals:
         login = refusal.login
@@ -229,11 +227,11 @@ def _compare_secrets(book: Ledger) -> None:
                 book.corrected.append((login, later))
 
 
-def _compare(book: Ledger, login: Login, same: Timed) -> None:
+def _compare(book: Ledger, login: Login, same: Sequence[Login]) -> None:
     """Note the nearest acceptances of a refused login's own secret, before and after it."""
-    place = bisect_left(same.times, decided_ts(login))
-    before: Login | None = same.logins[place - 1] if place else None
-    after = same.logins[place] if place < len(same.logins) else None
+    place = bisect_left(same, decided_ts(login), key=decided_ts)
+    before = same[place - 1] if place else None
+    after = same[place] if place < len(same) else None
     window = SECRET_WINDOW_S * NS_PER_S
     if before is not None and decided_ts(login) - decided_ts(before) <= window:
         book.kept.append((before, login))

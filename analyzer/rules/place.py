@@ -25,6 +25,8 @@ class Timed(NamedTuple):
     times: list[int]
     """When, ns UTC, ascending."""
     logins: list[Login]
+    accounts: list[str | None]
+    """The account each counts for."""
 
     def between(self, first: int, last: int) -> tuple[int, int]:
         """Return the places of the logins decided from ``first`` to ``last``, ns: the first one, and one past the last."""
@@ -88,14 +90,14 @@ class Place:
     @cached_property
     def accepted(self) -> Timed:
         """The accepted logins, by time."""
-        return _timed(x for _, x in self.welcome)
+        return self._timed(x for _, x in self.welcome)
 
     @cached_property
     def accepted_of(self) -> dict[str | None, list[Login]]:
         """The accepted logins of each account, by time."""
         found: dict[str | None, list[Login]] = defaultdict(list)
-        for x in self.accepted.logins:
-            found[self._names.of(x)].append(x)
+        for x, account in zip(self.accepted.logins, self.accepted.accounts, strict=True):
+            found[account].append(x)
         return found
 
     @cached_property
@@ -106,7 +108,7 @@ class Place:
     @cached_property
     def unexplained(self) -> Timed:
         """The refused logins whose words name no reason, by time."""
-        return _timed(x for s, x in self.refused if not _explained(s, x))
+        return self._timed(x for s, x in self.refused if not _explained(s, x))
 
     @cached_property
     def slowest_ms(self) -> float:
@@ -154,10 +156,10 @@ class Place:
             self._at_once[client] = peak_of(mine)[0]
         return self._at_once[client]
 
-
-def _timed(logins: Iterable[Login]) -> Timed:
-    found = sorted([(x.decided.ts, x) for x in logins if x.decided is not None], key=itemgetter(0))
-    return Timed([ts for ts, _ in found], [x for _, x in found])
+    def _timed(self, logins: Iterable[Login]) -> Timed:
+        found = sorted([(x.decided.ts, x) for x in logins if x.decided is not None], key=itemgetter(0))
+        ordered = [x for _, x in found]
+        return Timed([ts for ts, _ in found], ordered, list(map(self._names.of, ordered)))
 
 
 def _maybe_open(s: Session) -> bool:

@@ -153,13 +153,6 @@ class Half:
 
     # -- mirrored copies
 
-    def remember(self, row: tuple[int, ...]) -> None:
-        """Count a packet of this side."""
-        self.recent[self.packets & (RECENT - 1)] = row
-        self.packets += 1
-        self.frame = row[0]
-        self.ts = row[1]
-
     def forget(self) -> None:
         """Forget the recent packets: the buffer their payloads lie in is about to go."""
         self.recent = [_NEVER] * RECENT

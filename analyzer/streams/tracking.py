@@ -6,11 +6,12 @@ Words and letters are Zeek's (``conn.log``: conn_state and history), so that ana
 from __future__ import annotations
 
 import mmap
+from functools import lru_cache
 
 from analyzer.at import NS_PER_MS, At, Side
 from analyzer.capture.packets import ACK, FIN, RST, SYN
 from analyzer.streams.connection import Connection, Listener
-from analyzer.streams.reassembly import COPY_NS, MASK, Half
+from analyzer.streams.reassembly import COPY_NS, MASK, RECENT, Half
 
 _USUAL = ACK | SYN | RST
 
@@ -21,7 +22,7 @@ Key = tuple[int, int, int, int]
 class Track:
     """One connection while it is being read."""
 
-    __slots__ = ("client", "closed", "connection", "duplicates", "keys", "listener", "server", "settled_fin")
+    __slots__ = ("client", "closed", "connection", "duplicates", "keys", "listener", "server", "settled", "settled_fin")
 
     def __init__(self, connection: Connection, listener: Listener, keys: tuple[Key, Key]) -> None:
         self.connection = connection
@@ -33,6 +34,7 @@ class Track:
         self.client.peer, self.server.peer = self.server, self.client
         self.client.track = self.server.track = self
         self.closed = False
+        self.settled = 0
         self.settled_fin = False
         self.duplicates = 0
 
@@ -62,11 +64,14 @@ class Track:
         if half.packets and abs(ts - half.ts) <= COPY_NS and half.copies(row, octets):
             self.duplicates += 1
             return
-        half.remember(row)
+        half.recent[half.packets % RECENT] = row
+        half.packets += 1
+        half.frame = frame
+        half.ts = ts
         at = At(frame, ts)
-        if half.side and self.connection.server_ttl is None:
-            self.connection.server_ttl = ttl
-        peer = half.peer
+        connection, peer = self.connection, half.peer
+        if half.side and connection.server_ttl is None:
+            connection.server_ttl = ttl
         if (
             flags & _USUAL == ACK
             and seq == half.next & MASK
@@ -100,7 +105,7 @@ class Track:
         else:
             half.look(at)
             peer.look(at)
-        self._settle(smooth=smooth or not (half.waiting or peer.waiting))
+        self._settle(len(connection.history) if smooth or not (half.waiting or peer.waiting) else 0)
 
     def _in_order(self, half: Half, payload: memoryview | bytes, flags: int, at: At) -> None:
         """Take what nearly every packet is: the next octets, or none, of somebody who has all of the other side's."""
@@ -183,8 +188,11 @@ class Track:
             if half.peer.packets:
                 self.connection.reset_after_ms = (at.ts - half.peer.ts) / NS_PER_MS
 
-    def _settle(self, *, smooth: bool) -> None:
-        """Open the short way for packets in order, or close it while there is a hole."""
+    def _settle(self, letters: int) -> None:
+        """Open the short way for packets in order, or close it while there is a hole, which has no ``letters``."""
+        if letters == self.settled:  # nothing has changed since
+            return
+        self.settled, smooth = letters, letters > 0
         history, client, server = self.connection.history, self.client, self.server
         client.fast = smooth and client.firm and "D" in history
         server.fast = smooth and server.firm and "d" in history
@@ -220,6 +228,7 @@ class Track:
             del half.peer, half.track
 
 
+@lru_cache(maxsize=1024)
 def conn_state(history: str, reset_by: Side | None, *, closed: bool) -> str:
     """Return Zeek's word for how a connection went (Zeek manual, conn.log, field conn_state).
 

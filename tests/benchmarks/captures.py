@@ -6,6 +6,7 @@ The same arguments give the same octets. Checksums are left 0: none of the reade
 from __future__ import annotations
 
 import base64
+import gzip
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -250,6 +251,8 @@ KINDS: dict[str, Callable[[], Block]] = {
     "tiny": tiny,
     "vlan": lambda: tagged(mixed()),
     "pcapng": mixed,
+    "gz": mixed,
+    "big": mixed,
 }
 UPLOADS: dict[str, Callable[[], Block]] = {
     "office": lambda: mixed(webs=9, calls=6),
@@ -257,6 +260,8 @@ UPLOADS: dict[str, Callable[[], Block]] = {
     "storm": tiny,
 }
 """Captures of about a megabyte, as a triage desk gets them: of a PC, of a mail server, of a storm of refused logins."""
+PACKED = "gz"
+"""What is written through gzip."""
 
 
 def make(kind: str, path: Path, size_bytes: int) -> Truth:
@@ -268,7 +273,7 @@ def make(kind: str, path: Path, size_bytes: int) -> Truth:
     image, stamps, numbers = np.frombuffer(octets, np.uint8), np.array(times) + 12 * ng, np.array(clients)
     repeats = max(1, size_bytes // len(image))
     ticks = np.arange(len(block.frames), dtype=np.int64) * (BLOCK_S * MICROS) // len(block.frames)
-    with path.open("wb") as file:
+    with gzip.open(path, "wb", compresslevel=1) if kind == PACKED else path.open("wb") as file:
         file.write(_PCAPNG_HEAD if ng else _PCAP_HEAD)
         for repeat in range(repeats):
             now = repeat * BLOCK_S * MICROS + ticks + (START_S * MICROS if ng else 0)

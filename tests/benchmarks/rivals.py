@@ -46,6 +46,8 @@ class Rival(NamedTuple):
     """Programs or packages."""
     sampled: bool = False
     """Too slow for a whole capture: it reads a small one of the same traffic, and its cost is scaled up."""
+    plain_only: bool = False
+    """Left out where the capture is packed, or ten gigabytes."""
 
     @property
     def installed(self) -> bool:
@@ -57,11 +59,14 @@ def _python(code: str) -> Callable[[Path], tuple[Command, ...]]:
     return lambda path: ((sys.executable, "-c", code, str(path)),)
 
 
-TCPDUMP = Rival(
-    "tcpdump, port filter",
-    lambda path: (("tcpdump", "-nn", "-r", str(path), "-w", "/dev/null", MAIL_FILTER),),
-    ("tcpdump",),
-)
+def tcpdump(path: Path, *words: str) -> tuple[Command, ...]:
+    """Return tcpdump reading a capture; behind gzip where it is packed."""
+    if path.suffix == ".gz":
+        return (("gzip", "-dc", str(path)), ("tcpdump", "-nn", "-r", "-", *words))
+    return (("tcpdump", "-nn", "-r", str(path), *words),)
+
+
+TCPDUMP = Rival("tcpdump, port filter", lambda path: tcpdump(path, "-w", "/dev/null", MAIL_FILTER), ("tcpdump",))
 """What everything is compared with."""
 
 US = Rival("mailscope, verdict", lambda path: ((sys.executable, "-m", "analyzer", "report", str(path)),))
@@ -71,20 +76,17 @@ JSON = Rival(
 )
 
 RIVALS: tuple[Rival, ...] = (
-    Rival("cat", lambda path: (("cat", str(path)),), ("cat",)),
+    Rival("cat", lambda path: (("zcat" if path.suffix == ".gz" else "cat", str(path)),), ("cat",)),
     TCPDUMP,
     US,
     JSON,
     Rival(
         "tcpdump | tshark",
-        lambda path: (
-            ("tcpdump", "-nn", "-r", str(path), "-w", "-", MAIL_FILTER),
-            ("tshark", "-n", "-r", "-", *FIELDS),
-        ),
+        lambda path: (*tcpdump(path, "-w", "-", MAIL_FILTER), ("tshark", "-n", "-r", "-", *FIELDS)),
         ("tcpdump", "tshark"),
     ),
-    Rival("tshark -Y imap", lambda path: (("tshark", "-n", "-r", str(path), *FIELDS),), ("tshark",), sampled=True),
-    Rival("dpkt objects", _python(_DPKT), ("dpkt",), sampled=True),
-    Rival("pyshark imap", _python(_PYSHARK), ("pyshark", "tshark"), sampled=True),
-    Rival("scapy objects", _python(_SCAPY), ("scapy",), sampled=True),
+    Rival("tshark -Y imap", lambda path: (("tshark", "-n", "-r", str(path), *FIELDS),), ("tshark",), True, True),
+    Rival("dpkt objects", _python(_DPKT), ("dpkt",), True, True),
+    Rival("pyshark imap", _python(_PYSHARK), ("pyshark", "tshark"), True, True),
+    Rival("scapy objects", _python(_SCAPY), ("scapy",), True, True),
 )

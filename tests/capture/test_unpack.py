@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -278,6 +279,17 @@ def test_standard_input_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         spool.save(io.BytesIO(GOOD), tmp_path / "stdin")
 
 
+@pytest.fixture(params=["zlib", "isal"])
+def inflater(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let gzip be read by Python's own module, or by the package that is faster."""
+    if request.param == "zlib":
+        monkeypatch.setitem(sys.modules, "isal", None)
+    else:
+        pytest.importorskip("isal")
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("inflater")
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("memory", [0, 1 << 20])
 def test_gzip_in_one_or_several_members(
@@ -291,12 +303,14 @@ def test_gzip_in_one_or_several_members(
     assert read(tmp_path / "b", gzip.compress(pcapng(talk(), link=101)))[1].format == "pcapng (gzip)"
 
 
+@pytest.mark.usefixtures("inflater")
 @pytest.mark.parametrize("step", [1, 7, 64])
 def test_gzip_in_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(unpack, "STEP_BYTES", step)
     assert read(tmp_path / "a", gzip.compress(GOOD) + gzip.compress(b""))[0] == expected()
 
 
+@pytest.mark.usefixtures("inflater")
 def test_cut_gzip_is_read_up_to_the_damage(tmp_path: Path) -> None:
     content = gzip.compress(GOOD)
     found = []
@@ -314,11 +328,29 @@ def test_cut_gzip_is_read_up_to_the_damage(tmp_path: Path) -> None:
     assert found[-1] == 7
 
 
+@pytest.mark.usefixtures("inflater")
 def test_damaged_gzip_is_read_up_to_the_damage(tmp_path: Path) -> None:
     content = bytearray(gzip.compress(GOOD, compresslevel=0))
     content[-4] ^= 0xFF
     rows, facts, _ = read(tmp_path / "a", bytes(content))
     assert (rows, facts.stopped[0], facts.stopped[2]) == (expected(), 7, "the gzip data is damaged")
+
+
+def test_gzip_comes_to_the_same_by_either_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, damaged anywhere, and cut: the same octets, and the same word on why they end."""
+    pytest.importorskip("isal")
+    whole = gzip.compress(GOOD[:500]) + gzip.compress(GOOD[500:])
+
+    def told(content: bytes) -> tuple[bytes, str | None]:
+        data, damage = spool.spooled(unpack._gzip(io.BytesIO(content)), "gzip")
+        return bytes(data), damage
+
+    damaged = [whole[:at] + bytes([whole[at] ^ 0x15]) + whole[at + 1 :] for at in range(2, len(whole), 3)]
+    inputs = [whole, whole + b"behind", *damaged, *(whole[:at] for at in range(2, len(whole), 5))]
+    fast = [told(content) for content in inputs]
+    monkeypatch.setitem(sys.modules, "isal", None)
+    assert fast == [told(content) for content in inputs]
+    assert {why for _, why in fast} == {None, "the gzip data is damaged", "the gzip data ends too early"}
 
 
 def test_an_empty_gzip(tmp_path: Path) -> None:

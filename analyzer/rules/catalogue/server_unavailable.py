@@ -34,6 +34,8 @@ SEVERAL = 3
 """Refusals that make a stretch; one or two may be mishaps."""
 COUNTED = 100
 """Accounts counted: more make no difference, and there may be thousands."""
+BATCH = 1024
+"""Logins whose accounts are counted before a look at how many there are."""
 SAMPLE = 200
 """Waits whose median is taken; of more, every so many-th."""
 
@@ -62,8 +64,8 @@ def check(question: Question) -> Iterator[Evidence]:
         yield from _slow(question, place)
     elif dispute.kind == "silence":
         yield from _cut(question)
-    welcome = map(place.accepted.logins.__getitem__, range(begin, end))
-    others = list(islice((x for x in welcome if scene.account(x) != dispute.account), 3))
+    welcome = zip(place.accepted.logins[begin:end], place.accepted.accounts[begin:end], strict=True)
+    others = list(islice((x for x, account in welcome if account != dispute.account), 3))
     if others:
         yield shown_by("other accounts were accepted at the same time", -12.0, "others-fine", others)
     elif begin < end and dispute.kind == "login":
@@ -77,20 +79,18 @@ def _everybody(question: Question, place: Place) -> Iterator[Evidence]:
     """Testify when accounts were refused from several clients in a time in which nobody was accepted."""
     dispute = question.dispute
     begin, end = place.unexplained.between(dispute.first, dispute.last)
-    accounts: dict[str | None, None] = {}
-    clients: set[str] = set()
-    for login in map(place.unexplained.logins.__getitem__, range(begin, end)):
-        accounts[dispute.scene.account(login)] = None
-        clients.add(login.client)
-        if len(accounts) > COUNTED and len(clients) > 1:
+    refused = place.unexplained.logins[begin:end]
+    accounts: set[str | None] = set()
+    for first in range(begin, end, BATCH):
+        accounts.update(place.unexplained.accounts[first : min(first + BATCH, end)])
+        if len(accounts) > COUNTED:
             break
-    accounts.pop(None, None)
-    if len(accounts) > 1 and len(clients) > 1:
+    accounts.discard(None)
+    if len(accounts) > 1 and any(login.client != refused[0].client for login in refused):
         accepted_before = bool(place.accepted.times) and place.accepted.times[0] < dispute.first
         number = f"{len(accounts)} accounts" if len(accounts) < COUNTED else f"{COUNTED} accounts or more"
         text = f"{number} were refused in the same time and none accepted"
-        shown = place.unexplained.logins[begin : begin + 5]
-        yield shown_by(text, 8.0 if accepted_before else 4.0, "all-accounts", shown)
+        yield shown_by(text, 8.0 if accepted_before else 4.0, "all-accounts", refused[:5])
 
 
 def _without_a_word(dispute: Dispute) -> Iterator[Evidence]:
