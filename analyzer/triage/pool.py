@@ -89,7 +89,8 @@ def _on_dask(
             if future.status == "finished":
                 yield key, future.result()
             elif isinstance(lost := future.exception(), KilledWorker):
-                yield key, Answer("error", f"lost with its worker, {lost.allowed_failures + 1} times", None)
+                times = lost.allowed_failures + 1
+                yield key, Answer("error", f"lost with its worker ({times} of {times} times)", None)
             else:
                 raise AnalyzerError(f"the cluster failed: {type(lost).__name__}: {lost}", hint=DASK)
             future.release()

@@ -124,9 +124,8 @@ class Spare:
         with self._closing:
             if self._process is not None and self._process.returncode is None:
                 with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(
-                        self._process.pid, signal.SIGKILL
-                    )  # it leads a group, which has its id until it is waited for
+                    # it leads a group, which has its id until it is waited for
+                    os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
             self._control.close()
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -136,10 +135,14 @@ class Spares:
     """Spare processes for any number of threads: as many as were ever needed at a time; a context manager."""
 
     def __init__(self) -> None:
+        self.forget()
+        self.closed = False
+
+    def forget(self) -> None:
+        """Know of no spares: those of a process that forked are not its child's, who would hear its answers."""
         self._lock = threading.Lock()
         self._idle: list[Spare] = []
         self._busy: set[Spare] = set()
-        self.closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -197,3 +200,5 @@ def import_path() -> list[str]:
 SPARES = Spares()
 """Those of this process."""
 atexit.register(SPARES.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SPARES.forget)

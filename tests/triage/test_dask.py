@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analyzer.errors import AnalyzerError
+from analyzer.triage.isolated import Answer
 from analyzer.triage.pool import answers
 from tests.triage.processes import running, soon
 
@@ -85,6 +88,22 @@ def test_two_workers_answer_all_though_one_is_killed_in_the_middle(tmp_path: Pat
         assert asking.returncode == 0, complaints
     assert sorted(row["path"] for row in rows) == [*(f"{number:02}.pcap" for number in range(40)), "text.pcap"]
     assert {row["state"] for row in rows if row["path"] != "text.pcap"} == {"ok"}
+
+
+def test_what_loses_its_workers_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    address = request.getfixturevalue("scheduler")
+    (tmp_path / "a.pcap").write_text("hangs")
+    settings: dict[str, Any] = {"target": "tests.triage.targets:hang", "options": {"mark": "mark-lost"}}
+    asked = answers([("a", tmp_path / "a.pcap")], scheduler=address, **settings)
+    with worker(address, "one") as doomed, ThreadPoolExecutor(1) as thread:
+        told = thread.submit(list, asked)
+        assert soon(lambda: running("mark-lost"))
+        doomed.kill()
+        assert told.result(30) == [("a", Answer("error", "lost with its worker (1 of 1 times)", None))]
+    assert soon(lambda: not running("mark-lost"))
 
 
 def test_an_interrupt_cancels_what_waits(tmp_path: Path, scheduler: str) -> None:

@@ -125,7 +125,7 @@ def test_a_hanging_run_is_ended_with_what_it_started(way: str, capture: Path, sp
             isolated, capture, timeout_s=2, target=target, options={"mark": "mark-hang"}, spares=spares
         )
         assert soon(lambda: running("mark-hang"))
-        assert asked.result() == Answer("timeout", "took longer than 2 s", None)
+        assert asked.result(timeout=15) == Answer("timeout", "took longer than 2 s", None)
     assert soon(lambda: not running("mark-hang"))
 
 
@@ -391,6 +391,24 @@ def test_a_process_that_cannot_start_is_an_answer(
     assert told.state == "error"
     assert told.reason
     assert told.reason.startswith("no process could be started")
+
+
+@posix
+def test_a_fork_of_ours_has_spares_of_its_own(capture: Path) -> None:
+    """Else it would hear the answers to other questions, and end what is not its own."""
+    code = f"""
+import os, sys
+from analyzer.triage.isolated import SPARES, isolated
+ask = lambda: isolated({str(capture)!r}, target="tests.triage.targets:told").state
+assert ask() == "ok"
+(spare,) = SPARES._idle
+if pid := os.fork():
+    assert os.waitpid(pid, 0)[1] == 0
+    assert ask() == "ok" and SPARES._idle == [spare]
+else:
+    assert ask() == "ok" and SPARES._idle != [spare]
+"""
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, check=True)
 
 
 def test_it_works_from_any_folder_and_ignores_what_lies_there(tmp_path: Path, capture: Path) -> None:
