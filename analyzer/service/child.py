@@ -10,16 +10,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyzer.triage.paged import PAGE
+
 if TYPE_CHECKING:
     from analyzer.report.result import Result
 
 ANALYSED, PROVEN = "analyzer.service.child:analysed", "analyzer.service.child:proven"
-PAGE, OCTETS = "page", "octets"
-"""Keys of what comes with the document and is no part of it."""
-MOST_BYTES = 10 << 20
-"""Of the document as JSON; with the page it must fit into an answer."""
-LONG = ("sessions", "logins", "accounts")
-"""Lists that are cut when it is longer; ``left_out`` counts the others."""
+OCTETS = "octets"
+"""Key of what comes with the document and is no part of it."""
 _OWN_NAME = 32
 """Characters from which a name is no word of a language: looked for inside sentences, too."""
 
@@ -28,6 +26,7 @@ def analysed(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """Analyse a capture that its sender called ``options["name"]``."""
     from analyzer.analysis import read
     from analyzer.report.model import document
+    from analyzer.triage.story import shortened
 
     analysis = read(Path(path), strict=False, engine=options["engine"])
     result = renamed(analysis.result._replace(dialogues=analysis.dialogues()), Path(path).name, options["name"])
@@ -45,13 +44,10 @@ def proven(path: str, options: dict[str, Any]) -> dict[str, Any]:
 def prepare(folder: Path) -> None:
     """Load what all of this needs, by doing it once; ``folder`` takes a capture for that long."""
     from analyzer.triage import worker
-    from analyzer.triage.rehearsal import capture
 
     worker.prepare(folder)
-    path = folder / "rehearsal.pcap"
-    path.write_bytes(capture())
-    json.dumps(analysed(str(path), {"name": "rehearsal", "engine": "native"}))
-    path.unlink()
+    with worker.rehearsal(folder) as path:
+        json.dumps(analysed(str(path), {"name": "rehearsal", "engine": "native"}))
 
 
 def _page(result: Result) -> str | None:
@@ -62,22 +58,6 @@ def _page(result: Result) -> str | None:
         return page(result)
     except Exception:  # noqa: BLE001 (a fault of ours; the answer is there without it)
         return None
-
-
-def shortened(whole: dict[str, Any]) -> dict[str, Any]:
-    """Return a document that fits, its long lists cut if it must be."""
-    left = MOST_BYTES - len(json.dumps({name: value for name, value in whole.items() if name not in LONG}))
-    kept, left_out = dict(whole), {}
-    for name in reversed(LONG):
-        rows: list[Any] = []
-        for row in whole[name]:
-            left -= len(json.dumps(row)) + 2
-            if left < 0:
-                left_out[name] = len(whole[name]) - len(rows)
-                break
-            rows.append(row)
-        kept[name] = rows
-    return kept | ({"left_out": left_out} if left_out else {})
 
 
 def renamed(value: Any, old: str, new: str) -> Any:

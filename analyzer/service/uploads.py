@@ -97,9 +97,10 @@ class Uploads:
 
     def get(self, name: str, owner: str | None) -> Upload | None:
         """Return an owner's upload; None when there is none of this id."""
-        found = self._all.get(name)
-        if found is None and (path := self._json(name)) is not None and path.is_file():  # another replica began it
-            found = self._load(path)
+        path = self._json(name)
+        if path is None or not path.is_file():
+            return None
+        found = self._load(path)  # another replica may have gone on with it
         return found if found is not None and found.owner == owner else None
 
     def offset(self, upload: Upload) -> int:

@@ -18,14 +18,18 @@ from pathlib import Path
 from analyzer.at import NS_PER_S
 from analyzer.errors import AnalyzerError
 from analyzer.service.armour import broke
-from analyzer.service.child import ANALYSED, OCTETS, PAGE, PROVEN
+from analyzer.service.child import ANALYSED, OCTETS, PROVEN
 from analyzer.service.files import HOUR_S, Files
 from analyzer.service.intake import KEY
 from analyzer.service.settings import Limits
-from analyzer.triage.case import EVERYBODY, Case
+from analyzer.triage.batch import lies
+from analyzer.triage.case import EVERYBODY, Case, Filter, Owner
 from analyzer.triage.isolated import Answer, isolated
+from analyzer.triage.paged import PAGE
 from analyzer.triage.spares import Spares
 from analyzer.triage.store import Store
+from analyzer.triage.stories import join
+from analyzer.triage.story import TARGET as TOGETHER
 
 REPORT_PAGE = "report.html"
 """File of a capture in the store."""
@@ -36,6 +40,8 @@ TIDY_S = 60.0
 GRACE_S = 60.0
 """Behind the limit of an analysis; whoever is longer at it has died."""
 DAY_S = 24 * HOUR_S
+MOST_JOINED = 200
+"""Incidents of one owner whose captures are read together: the worst."""
 ENGINE = "native"
 """Captures of strangers: no other program may be started for one."""
 
@@ -54,6 +60,8 @@ class Works:
         self._spares = Spares()
         self._threads: list[threading.Thread] = []
         self._proofs = threading.Semaphore(max(1, limits.jobs))
+        self._unjoined: set[Owner] = {EVERYBODY}
+        self._joining = threading.Lock()
         self.tidiers: list[Callable[[], None]] = []
         """What else is to be done now and then."""
 
@@ -101,7 +109,7 @@ class Works:
             except Exception as error:  # noqa: BLE001 (a store that is away for a while must not end the worker)
                 broke("a worker", error)
                 case = None
-            if case is None:
+            if case is None and not self._join(rung):
                 self._wait(rung)
 
     def _wait(self, rung: int) -> None:
@@ -114,6 +122,42 @@ class Works:
             return  # it was killed for that, and is put back
         page = (answer.document or {}).pop(PAGE, None)
         self._store.finish(case.id, answer, worker=worker, key=KEY, files={REPORT_PAGE: page.encode()} if page else {})
+        self._unjoined.add(case.owner)
+
+    def _join(self, rung: int) -> bool:
+        """While nothing waits, read captures of one incident together where none proves it alone; tell if anything was done.
+
+        One worker at a time does it, and stops when a capture comes.
+        """
+        if not self._unjoined or not self._joining.acquire(blocking=False):
+            return False
+        try:
+            owner = self._unjoined.pop()
+            for incident in self._store.incidents(Filter(owner), limit=MOST_JOINED):
+                if self._rung != rung or self._stopping.is_set():
+                    self._unjoined.add(owner)
+                    return True
+                join(self._store, incident, self._lies, self._together, KEY)
+        except InterruptedError:
+            pass  # it is done at the next start
+        except Exception as error:  # noqa: BLE001 (as above)
+            broke("reading captures together", error)
+        finally:
+            self._joining.release()
+        return True
+
+    def _lies(self, case: Case) -> Path | None:
+        """Return the file of a capture, None when it is gone."""
+        if case.location:
+            return lies(case, {})
+        path = self._files.blob(case.sha256 or "")
+        return path if path.is_file() else None
+
+    def _together(self, paths: list[Path]) -> Answer:
+        answer = self._isolated(paths, TOGETHER, {})
+        if self._stopping.is_set() and answer.document is None:
+            raise InterruptedError
+        return answer
 
     def _answer(self, case: Case) -> Answer:
         path = Path(case.location) if case.location else self._files.blob(case.sha256 or "")
@@ -121,7 +165,7 @@ class Works:
             return Answer("error", "its octets are gone; upload it again", None)
         return self._isolated(path, ANALYSED, {"name": case.name})
 
-    def _isolated(self, path: Path, target: str, options: dict[str, str]) -> Answer:
+    def _isolated(self, path: Path | list[Path], target: str, options: dict[str, str]) -> Answer:
         limits = self._limits
         return self._analyse(
             path,

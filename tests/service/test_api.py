@@ -18,7 +18,6 @@ from analyzer.service import api, openapi
 from analyzer.service.app import API
 from analyzer.triage.isolated import Answer
 from tests.service.served import LIMITS, SAMPLES, Served, capture, form, told, until
-from tests.triage import targets
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +234,26 @@ def test_what_there_is_not(service: Served) -> None:
         assert ("error" in reply.json) if path.startswith("/api") else reply.text.endswith(".\n")
 
 
+def test_captures_of_one_incident_are_read_together_when_none_proves_it_alone(tmp_path: Path) -> None:
+    together: list[int] = []
+
+    def analyse(path: Any, *, target: str, **how: Any) -> Answer:
+        if target != "analyzer.triage.story:told":
+            return told("throttling: a", verdict="suspected", accounts=["a"])()
+        together.append(len(path))
+        return told("throttling: proven", verdict="confirmed", accounts=["a"])()
+
+    with Served(tmp_path, analyse) as service:
+        service.finished(capture(1))
+        until(
+            lambda: service.finished(capture(2)) and service.ask("GET", "/api/incidents").json["incidents"][0]["joined"]
+        )
+        (found,) = service.ask("GET", "/api/incidents").json["incidents"]
+        assert (found["verdict"], found["title"], found["captures"]) == ("confirmed", "throttling: proven", 2)
+        assert together == [2]
+        assert "only together" in service.ask("GET", "/").text
+
+
 # -- uploads that can be taken up again
 
 
@@ -356,18 +375,6 @@ def test_so_many_uploads_may_be_begun(service: Served) -> None:
 def test_times_are_written_as_the_contract_does() -> None:
     assert api.when(None) is None
     assert api.when(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123456Z"
-
-
-def test_a_document_that_is_too_long_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from analyzer.service import child
-
-    whole = {**targets.report(), "sessions": [{"n": n} for n in range(1000)], "logins": [{"n": 1}], "accounts": []}
-    assert child.shortened(whole) == whole
-    monkeypatch.setattr(child, "MOST_BYTES", 2000)
-    short = child.shortened(whole)
-    assert short["logins"] == whole["logins"]
-    assert 0 < len(short["sessions"]) < 200
-    assert short["left_out"] == {"sessions": 1000 - len(short["sessions"])}
 
 
 def test_a_capture_is_called_what_its_sender_called_it_everywhere() -> None:

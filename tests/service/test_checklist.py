@@ -289,8 +289,17 @@ def test_6_what_does_not_say_how_big_it_is_is_counted(tmp_path: Path, as_form: b
         octets = capture(size=6 << 20)
         body, header = form([("csrf", None, service.csrf().encode()), ("capture", "a.pcap", octets)])
         path, sent = ("/upload", body) if as_form else ("/api/captures", octets)
-        reply = service.ask("POST", path, in_pieces(sent), header if as_form else {})
+        written = [0]
+
+        def watched() -> Iterator[bytes]:
+            for piece in in_pieces(sent):
+                written.extend(part.stat().st_size for part in (service.settings.data / "parts").iterdir())
+                time.sleep(0.002)
+                yield piece
+
+        reply = service.ask("POST", path, watched(), header if as_form else {})
         assert reply.status == 413  # told, though it came in the middle
+        assert max(written) <= limits.upload_bytes
         until(lambda: service.left() == [])
         assert service.upload(capture(size=2 << 20)).status == 201
 
@@ -439,6 +448,15 @@ def blob(octets: bytes) -> str:
 def test_10_an_uploads_id_is_never_a_path(shared: Served, name: str) -> None:
     tus = {"Tus-Resumable": "1.0.0"}
     assert shared.ask("HEAD", f"/api/uploads/{name}", headers=tus).status in {404, 405}
+
+
+@pytest.mark.parametrize("name", ["..", "../secret", "/etc/passwd", "a.json", "", "x\0y"])
+def test_10_the_folder_itself_takes_no_path_for_a_name(tmp_path: Path, name: str) -> None:
+    from analyzer.service.files import Files
+
+    for place in (Files(tmp_path).part, Files(tmp_path).blob):
+        with pytest.raises(ValueError, match="not a"):
+            place(name)
 
 
 # -- 11 static traversal
