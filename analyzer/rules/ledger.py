@@ -238,12 +238,12 @@ def _standing(
     for s in sessions:
         parts[s.server_name].sessions.append(s)
     unsure += len(spans(parts.pop(None, _Part([], [], [])).sessions))
-    found = Levels([], [])
+    found = Levels([], [], [])
     for part in parts.values():
         mine = spans(part.sessions)
         there = levels(part.refused, part.accepted, mine, steps(mine))
-        found.refused.extend(there.refused)
-        found.accepted.extend(there.accepted)
+        for all_of_them, its_own in zip(found, there, strict=True):
+            all_of_them.extend(its_own)
     return compared(found, unsure=unsure)
 
 

@@ -7,7 +7,7 @@ so it weighs 10 log10 C(N, r) decibels.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from math import lgamma, log
@@ -26,9 +26,9 @@ class Standing(NamedTuple):
     """How refusals and acceptances stand to the number of open sessions."""
 
     height: int | None
-    """Open sessions when refusals came: the most frequent number, or None without refusals."""
+    """Open sessions when refusals came, those just after a close left out: the most frequent number, or None without any."""
     least_refused: int | None
-    """Fewest open at any refusal, those just after a close left out."""
+    """Fewest open at any refusal; with those that had just closed, as the server may still count them."""
     most_accepted: int | None
     """Most open just before any acceptance."""
     at_height: int
@@ -36,9 +36,16 @@ class Standing(NamedTuple):
     below: int
     """Refusals with fewer open than some acceptance had: a limit does not do that."""
     counted: int
-    """Refusals that were counted."""
+    """Refusals that did not come just after a close."""
     unsure: int = 0
     """Further sessions that may have been open without the capture showing it."""
+    blurred: int = 0
+    """Refusals just after a close: how many sessions the server counted then is known from above only."""
+
+    @property
+    def refusals(self) -> int:
+        """All refusals."""
+        return self.counted + self.blurred
 
     @property
     def near(self) -> bool:
@@ -62,13 +69,19 @@ class Levels(NamedTuple):
 
     refused: list[int]
     """Of refusals; those just after a close are left out."""
+    blurred: list[int]
+    """Of refusals just after a close, with all those that had just closed: the server counted no more than that."""
     accepted: list[int]
 
 
 def levels(refused: Sequence[int], accepted: Sequence[int], open_spans: Sequence[Span], line: Steps) -> Levels:
     """Look up how many sessions were open just before each refusal and each acceptance, at these times (ns)."""
     closes = sorted(s.closed for s in open_spans if s.closed is not None)
-    return Levels([line.at(ts) for ts in refused if not _just_closed(ts, closes)], [line.at(ts) for ts in accepted])
+    found = Levels([], [], [line.at(ts) for ts in accepted])
+    for ts in refused:
+        gone = bisect_left(closes, ts) - bisect_right(closes, ts - int(RELEASE_S * NS_PER_S))
+        (found.blurred if gone else found.refused).append(line.at(ts) + gone)
+    return found
 
 
 def compared(found: Levels, *, unsure: int = 0) -> Standing:
@@ -80,14 +93,16 @@ def compared(found: Levels, *, unsure: int = 0) -> Standing:
     most_accepted = max(found.accepted, default=None)
     counted = Counter(found.refused)
     height = max(counted, key=lambda n: (counted[n], n), default=None)
+    at_most = [*found.refused, *found.blurred]
     return Standing(
         height=height,
-        least_refused=min(found.refused, default=None),
+        least_refused=min(at_most, default=None),
         most_accepted=most_accepted,
         at_height=counted[height] if height is not None else 0,
-        below=sum(1 for n in found.refused if most_accepted is not None and n + unsure <= most_accepted),
+        below=sum(1 for n in at_most if most_accepted is not None and n + unsure <= most_accepted),
         counted=len(found.refused),
         unsure=unsure,
+        blurred=len(found.blurred),
     )
 
 
@@ -96,11 +111,6 @@ def standing(
 ) -> Standing:
     """Compare the times (ns) of refusals and acceptances with how many sessions were open just before each."""
     return compared(levels(refused, accepted, open_spans, line), unsure=unsure)
-
-
-def _just_closed(ts: int, closes: Sequence[int]) -> bool:
-    place = bisect_left(closes, ts) - 1
-    return place >= 0 and ts - closes[place] < RELEASE_S * NS_PER_S
 
 
 def rank_db(accepted: int, refused: int) -> float:

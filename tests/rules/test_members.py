@@ -46,7 +46,7 @@ def test_one_left_out_by_a_full_server_has_no_wrong_password() -> None:
     assert (found_there.cause, found_there.verdict.value) == (LIMIT, "suspected")
 
 
-@pytest.mark.parametrize("names", [("EXCH01", "EXCH01"), (None, None)])
+@pytest.mark.parametrize("names", [("EXCH01", "EXCH01"), ("EXCH01", None), (None, "EXCH01"), (None, None)])
 def test_on_one_server_the_same_is_a_wrong_password(names: tuple[str | None, str | None]) -> None:
     """What the protection leaves as it was: others come in with more sessions open, and only that PC never does."""
     assert (found(full_and_free(names)).cause, found(full_and_free(names)).verdict.value) == (WRONG, "likely")

@@ -63,6 +63,15 @@ def test_just_after_a_close_the_server_may_still_count_it() -> None:
     assert (found.counted, found.height, found.below) == (1, 1, 1)
 
 
+def test_just_after_a_close_it_counts_no_more_than_had_been_open() -> None:
+    """A refusal that lies below an acceptance even so is no limit's, and one that does not speaks for none."""
+    opens = [(0.0, 40.0), (10.0, None), (20.0, 30.0), (21.0, 30.0), (22.0, 30.0)]
+    low, high = stand([41.0], opens), stand([31.0], opens)
+    assert (low.blurred, low.counted, low.least_refused, low.below, low.clean) == (1, 0, 2, 1, False)
+    assert (high.blurred, high.counted, high.least_refused, high.below, high.clean) == (1, 0, 5, 0, True)
+    assert (high.near, high.height) == (False, None)
+
+
 def test_the_height_is_the_most_frequent_number_and_the_higher_of_two() -> None:
     opens = [(0.0, None), (10.0, None), (20.0, None)]
     assert stand([15.0, 16.0, 30.0], opens).height == 2

@@ -137,8 +137,9 @@ def _never_here(book: Ledger) -> Iterator[Evidence]:
     others = {host_of(x) for x in book.accepted}
     # Between two of its refusals: those who come in after the last one may come in because something is over. And on the
     # same server: behind a load balancer one may be full while another is not.
-    there = {x.server_name for x in book.refused}
-    during = [x for x in book.interleaved if x.server_name in there]
+    there = {x.server_name for x in book.refused} - {None}
+    names = there | {x.server_name for x in book.interleaved} - {None}
+    during = [x for x in book.interleaved if len(names) < 2 or x.server_name in there]
     if others and during:
         hosts = ", ".join(sorted(book.refused_hosts)[:3])
         yield shown_by(

@@ -50,7 +50,7 @@ def check(question: Question) -> Iterator[Evidence]:
             text, refs, weight, decisive=best.counted >= 3 and question.is_limit, filter=shown, kind="plateau"
         )
     elif stands.total.below:
-        text = f"{stands.total.below} of {stands.total.counted} came with no more connections open than a welcome had"
+        text = f"{stands.total.below} of {stands.total.refusals} came with no more connections open than a welcome had"
         yield Evidence(text, refs, -6.0, filter=shown, kind="below")
 
 

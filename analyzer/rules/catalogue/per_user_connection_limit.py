@@ -31,7 +31,7 @@ from math import log10
 from analyzer.at import NS_PER_S
 from analyzer.rules.finding import Evidence
 from analyzer.rules.ledger import Ledger, by_host, decided_ts, host_of
-from analyzer.rules.plateau import rank_db
+from analyzer.rules.plateau import REFUSALS_NEEDED, rank_db
 from analyzer.rules.release import Closes, together_db
 from analyzer.rules.rule import Question, Rule, filter_of, shown_by, words
 from analyzer.sessions.session import Login
@@ -133,8 +133,9 @@ def _plateau(book: Ledger) -> Iterator[Evidence]:
     # Counted from the first refusal on: a quiet morning of acceptances proves nothing about the trouble at noon.
     since = len(book.accepted_since(book.dispute.first))
     # Retries between two acceptances are one fact, told by hosts that are known to have good credentials.
-    exact = rank_db(since, book.episodes) if inside else 0.0
-    decisive = stand.clean and exact >= DECISIVE_RANK_DB and book.comebacks >= COMEBACKS_NEEDED
+    exact = rank_db(since, min(book.episodes, stand.counted)) if inside else 0.0
+    told = exact >= DECISIVE_RANK_DB and stand.counted >= REFUSALS_NEEDED
+    decisive = stand.clean and told and book.comebacks >= COMEBACKS_NEEDED
     if not decisive and not (book.wide and stand.near):
         return
     back = f"; slots that came free were taken again {book.comebacks} times" if book.comebacks else ""
@@ -236,10 +237,10 @@ def _against(book: Ledger) -> Iterator[Evidence]:
         return
     if book.superseded:
         yield shown_by("another secret is the good one by now", -20.0, "strange", list(book.superseded))
-    if book.below and stand.counted:
-        share = stand.below / stand.counted
+    if book.below:
+        share = stand.below / stand.refusals
         yield shown_by(
-            f"{stand.below} of {stand.counted} refusals came with no more sessions open than some acceptance had",
+            f"{stand.below} of {stand.refusals} refusals came with no more sessions open than some acceptance had",
             -5.0 if share <= 0.2 else -10.0 if book.late else -16.0,
             "below",
             book.refused[:3],

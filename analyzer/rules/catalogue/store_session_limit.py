@@ -42,7 +42,7 @@ def check(question: Question) -> Iterator[Evidence]:
         if stand.height >= DEFAULT_SESSIONS - 1:
             text = f"{stand.height} working sessions: the store's default is {DEFAULT_SESSIONS} per user"
             yield Evidence(text, refs, 11.0, filter=shown, kind="height", source="Microsoft KB 980049")
-    elif stand.counted and stand.below == stand.counted and len(dispute.scene.hosts(dispute.server)) > 1:
+    elif stand.below and stand.below == stand.refusals and len(dispute.scene.hosts(dispute.server)) > 1:
         text = "the mailbox was refused however few sessions were open"
         yield Evidence(text, refs, -10.0, filter=shown, kind="plateau")
 
