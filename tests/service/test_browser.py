@@ -367,3 +367,21 @@ def test_one_logs_in_and_out(browser: Any, tmp_path: Path) -> None:
         seen.go("/")
         page.get_by_label("Your token").wait_for()
         seen.said = [x for x in seen.said if "401" not in x]
+
+
+def test_nothing_of_a_row_lies_on_something_else(browser: Any, service: Served) -> None:
+    service.finished((SAMPLES / "server_restart.pcap").read_bytes(), "x")
+    for width in (390, 700, 1280):
+        with opened(browser, service, viewport={"width": width, "height": 900}) as seen:
+            boxes = seen.go().evaluate(
+                "() => [...document.querySelectorAll('.rows > li')].map(row => [...row.children].map(x => {"
+                " const b = x.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }))"
+            )
+            assert boxes
+            for row in boxes:
+                pairs = [(a, b) for place, a in enumerate(row) for b in row[place + 1 :]]
+                assert [x for x in pairs if lie_on_each_other(*x)] == []
+
+
+def lie_on_each_other(a: list[float], b: list[float]) -> bool:
+    return a[0] < b[2] - 1 and b[0] < a[2] - 1 and a[1] < b[3] - 1 and b[1] < a[3] - 1
