@@ -120,6 +120,16 @@ def test_a_chosen_capture_is_uploaded_and_its_verdict_appears(browser: Any, serv
         assert page.evaluate("document.querySelectorAll('script').length") == 0
 
 
+def test_a_capture_chosen_before_the_script_is_there_is_uploaded_by_it(browser: Any, tmp_path: Path) -> None:
+    with Served(tmp_path) as service, opened(browser, service) as seen:
+        held: list[Any] = []
+        seen.page.route("**/page.js*", held.append)
+        seen.page.goto(service.address, wait_until="commit")
+        seen.page.locator("#files").set_input_files(SAMPLES / "healthy.pcap")
+        held[0].continue_()
+        seen.shows("healthy.pcap", "#board")
+
+
 def test_captures_are_dropped_several_at_once(browser: Any, service: Served) -> None:
     names = ("healthy.pcap", "healthy_lossy.pcap")
     with opened(browser, service) as seen:
