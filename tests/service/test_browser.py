@@ -120,6 +120,16 @@ def test_a_chosen_capture_is_uploaded_and_its_verdict_appears(browser: Any, serv
         assert page.evaluate("document.querySelectorAll('script').length") == 0
 
 
+def test_a_capture_chosen_before_the_script_is_there_is_uploaded_by_it(browser: Any, tmp_path: Path) -> None:
+    with Served(tmp_path) as service, opened(browser, service) as seen:
+        held: list[Any] = []
+        seen.page.route("**/page.js*", lambda route: held.append(route))  # noqa: PLW0108 (it wants a function of Python)
+        seen.page.goto(service.address, wait_until="commit")
+        seen.page.locator("#files").set_input_files(SAMPLES / "healthy.pcap")
+        held[0].continue_()
+        seen.shows("healthy.pcap", "#board")
+
+
 def test_captures_are_dropped_several_at_once(browser: Any, service: Served) -> None:
     names = ("healthy.pcap", "healthy_lossy.pcap")
     with opened(browser, service) as seen:
@@ -367,3 +377,21 @@ def test_one_logs_in_and_out(browser: Any, tmp_path: Path) -> None:
         seen.go("/")
         page.get_by_label("Your token").wait_for()
         seen.said = [x for x in seen.said if "401" not in x]
+
+
+def test_nothing_of_a_row_lies_on_something_else(browser: Any, service: Served) -> None:
+    service.finished((SAMPLES / "server_restart.pcap").read_bytes(), "x")
+    for width in (390, 700, 1280):
+        with opened(browser, service, viewport={"width": width, "height": 900}) as seen:
+            boxes = seen.go().evaluate(
+                "() => [...document.querySelectorAll('.rows > li')].map(row => [...row.children].map(x => {"
+                " const b = x.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }))"
+            )
+            assert boxes
+            for row in boxes:
+                pairs = [(a, b) for place, a in enumerate(row) for b in row[place + 1 :]]
+                assert [x for x in pairs if lie_on_each_other(*x)] == []
+
+
+def lie_on_each_other(a: list[float], b: list[float]) -> bool:
+    return a[0] < b[2] - 1 and b[0] < a[2] - 1 and a[1] < b[3] - 1 and b[1] < a[3] - 1

@@ -165,8 +165,10 @@
   };
 
   form.classList.add("scripted");
-  input.addEventListener("change", () => { take([...input.files]); input.value = ""; });
-  form.addEventListener("submit", (event) => { event.preventDefault(); take([...input.files]); });
+  const chosen = () => { take([...input.files]); input.value = ""; };
+  input.addEventListener("change", chosen);
+  form.addEventListener("submit", (event) => { event.preventDefault(); chosen(); });
+  if (input.files.length) chosen(); // before this script was there
   let over = 0;
   const dragged = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
   addEventListener("dragenter", (event) => { if (dragged(event)) { over += 1; form.classList.add("over"); } });
