@@ -202,7 +202,7 @@ class _Scene:
         if agent.mechanism == "PLAIN":
             self.client(b64encode(f"\0{name}\0{secret}".encode()).decode(), new=False)
             return "AUTHENTICATE"
-        one, two, three = ntlm_messages(agent, self.rng)
+        one, two, three = ntlm_messages(agent, self.rng, f"EXCH{self.attempt.member + 1:02}")
         self.client(b64encode(one).decode(), new=False)
         self.server("+ " + b64encode(two).decode())
         self.client(b64encode(three).decode(), new=False)
