@@ -13,6 +13,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from random import Random
 
 ACCOUNT = "uccx-mail"
@@ -226,7 +227,7 @@ class _House:
         """Choose the server that serves a connection."""
         if not self.server.sticky:
             return number % self.server.members
-        return int(agent.address.rpartition(".")[2]) % self.server.members
+        return int(ip_address(agent.address)) % self.server.members
 
     def verdict(self, agent: Agent, now: float, member: int) -> str:
         """Answer a login: 'ok', or why not."""
