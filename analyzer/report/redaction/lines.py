@@ -33,7 +33,7 @@ _DATA_WORDS = VERBS | frozenset(_KINDS.split())
 
 _END = re.compile(rb"\r?\n?\Z")
 _LITERAL = re.compile(rb"~?\{([0-9]{1,10})\+?\}\r?\n?\Z")
-_TAG = re.compile(rb"[A-Za-z]?[0-9]{0,6}\Z")
+_TAG = re.compile(rb"[A-Za-z]?0{0,8}[0-9]{0,6}\Z")
 # command = tag SP ["UID" SP] verb [SP arguments]
 _IMAP = re.compile(rb"([!-)+-~]{1,64})( +)((?:UID +)?[A-Za-z][A-Za-z0-9-]{0,31})( +|(?=\r?\n?\Z))", re.IGNORECASE)
 _TAGGED = re.compile(rb"([!-~]{1,64}) (?:OK|NO|BAD)\b", re.IGNORECASE)

@@ -36,6 +36,7 @@ DATA_LINES = 1000
 """Lines of a mailbox's data whose kind is shown; more tell nothing new, and each has to be remembered."""
 
 _TOLD = (Greeting, Reply, AuthEnded, Capability, Closed)
+_UNTAGGED = b"* "
 _ECHO = "***"
 """How a parser hides what may be the client's own line given back."""
 
@@ -87,6 +88,7 @@ class Listener(Conversation):
         self._places: dict[int, tuple[Side, int]] = {}  # of pieces that wait for the protocol to be known
         self._number = 0
         self._early: list[Chunk] = []
+        self._begun: list[tuple[int, bytes]] = []  # the server's first octets and their places: they tell the protocol
         self._deciding = False  # what waited for the protocol to be known is heard again
         self._sealed: tuple[Records, Records] | None = None  # from TLS on
         self._exchange: str | None = None  # mechanism of the SASL exchange going on
@@ -98,13 +100,17 @@ class Listener(Conversation):
     def chunk(self, chunk: Chunk) -> int:
         """Take the next octets of one side; return how many next ones need not come."""
         if self._deciding:
-            return 0 if self._parser is None else self._feed(self._parser, chunk)
+            return self._hear_again(chunk)
         side, data, at, lost, passed = chunk
         overlay = self.shown[side]
-        if passed or lost:
-            self._skip(side, passed, lost, at)
+        overlay.next += passed + lost
         if overlay.base is None and data:
             self._anchor(side, at, len(data))
+        if self._sealed is None and self._parser is None:
+            self._hear_early(chunk)
+            return 0
+        if passed or lost:
+            self._skip(side, passed, lost, at)
         wanted = 0
         if self._sealed is not None:
             place, overlay.next = overlay.next, overlay.next + len(data)
@@ -140,24 +146,46 @@ class Listener(Conversation):
 
     def _skip(self, side: Side, passed: int, lost: int, at: At) -> None:
         """Take note of octets that went by unread, or are missing."""
-        overlay, heard = self.shown[side], self._heard[side]
-        overlay.next += passed + lost
         if self._sealed is not None:
             self._sealed[side].passed(passed + lost)
-            return
-        if passed:
-            heard.half = None
-        chunk = Chunk(side, b"", self._at(at), lost, passed)
-        if self._parser is not None:
-            self._feed(self._parser, chunk)
-        else:
-            self._await_more(chunk)
+        elif self._parser is not None:
+            if passed:
+                self._heard[side].half = None
+            self._feed(self._parser, Chunk(side, b"", self._at(at), lost, passed))
 
-    def _await_more(self, chunk: Chunk) -> None:
-        """Keep a piece until the protocol is known."""
+    def _hear_early(self, chunk: Chunk) -> None:
+        """Keep a chunk until the protocol is known: whole, for it is decided by chunks."""
+        side, data, at, lost, passed = chunk
+        overlay = self.shown[side]
+        place, overlay.next = overlay.next, overlay.next + len(data)
+        kept = Chunk(side, data, self._at(at), lost, passed)
+        self._places[kept.at.frame] = side, place
+        self._early.append(kept)
+        if side is Side.SERVER and len(self._begun) < len(_UNTAGGED):
+            self._begun += [(place + n, data[n : n + 1]) for n in range(min(len(data), len(_UNTAGGED)))]
         self._deciding = True
-        self._wait(chunk)
+        self._wait(kept)
         self._deciding = False
+        if self._waiting is None:
+            early, self._early = self._early, []
+            if self._parser is None and self._sealed is None:
+                self._turn_opaque(early)
+            else:
+                self._show_how_it_began()
+
+    def _hear_again(self, chunk: Chunk) -> int:
+        """Take a chunk that waited for the protocol to be known."""
+        side, data, at, lost, passed = chunk
+        wanted = 0
+        if self._parser is None:
+            return wanted
+        _, place = self._places.pop(at.frame)
+        if lost or passed:
+            self._skip(side, passed, lost, at)
+        for piece in _pieces(data):
+            wanted = self._line(side, place, piece, at)
+            place += len(piece)
+        return wanted
 
     def _at(self, at: At) -> At:
         self._number += 1
@@ -167,20 +195,24 @@ class Listener(Conversation):
         """Take octets up to a line's end."""
         overlay = self.shown[side]
         place, overlay.next = overlay.next, overlay.next + len(data)
+        return self._line(side, place, data, at)
+
+    def _line(self, side: Side, place: int, data: bytes, at: At) -> int:
         if self._sealed is not None:
             return self._sealed[side].feed(place, data)
+        if self._parser is None:
+            return 0
         chunk = Chunk(side, data, self._at(at))
         self._places[chunk.at.frame] = side, place
-        if self._parser is not None:
-            wanted = self._feed(self._parser, chunk)
-            return wanted if self._sealed is None else 0
-        self._early.append(chunk)
-        self._await_more(chunk)
-        if self._waiting is None:
-            early, self._early = self._early, []
-            if self._parser is None:
-                self._turn_opaque(early)
-        return 0
+        wanted = self._feed(self._parser, chunk)
+        return wanted if self._sealed is None else 0
+
+    def _show_how_it_began(self) -> None:
+        """Show by what an IMAP server was known, though its greeting may be lost but for that."""
+        first = self._begun[: len(_UNTAGGED)]
+        if b"".join(octet for _, octet in first) == _UNTAGGED:
+            for place, octet in first:
+                self.shown[Side.SERVER].offer(place, octet)
 
     def _greets_behind_proxy(self, chunk: Chunk) -> bool:
         """Show what the client said to the proxy when a mail server greets behind it."""
@@ -241,7 +273,8 @@ class Listener(Conversation):
         if heard.size > WAITING_BYTES:
             del heard.lines[1:]
             heard.size = len(heard.lines[0][2]) if heard.lines else 0
-        if any(isinstance(x, AuthEnded) for x in events):
+        turns = [x for x in events if isinstance(x, (AuthStarted, AuthEnded))]
+        if turns and isinstance(turns[-1], AuthEnded):  # a new command may end what was never answered, and begin anew
             self._exchange = None
 
     def _settles(self, events: list[Event]) -> bool:
@@ -276,6 +309,9 @@ class Listener(Conversation):
             self._ask(waiting, command, events)
         elif self._exchange is not None:
             self._respond(waiting[-1], events)
+        elif any(isinstance(x, AuthIdentity) for x in events):  # of an exchange whose command was lost
+            _, place, line = waiting[-1]
+            self._put(side, place, lines.loose_client(line, self._names, early=True))
 
     def _settle_cut(self, side: Side, events: list[Event]) -> None:
         """Show what there is of a line that will not go on, told of or not."""

@@ -30,6 +30,10 @@ class Overlay:
         """Show these octets at a place."""
         self._open[place] = octets
 
+    def offer(self, place: int, octets: bytes) -> None:
+        """Show these octets at a place of which nothing else is shown."""
+        self._open.setdefault(place, octets)
+
     def close(self) -> None:
         """Settle what is shown; nothing more will come."""
         for place in sorted(self._open):

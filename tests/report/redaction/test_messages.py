@@ -181,3 +181,34 @@ def test_every_line_keeps_its_length(line: bytes, protocol: str) -> None:
         lines.challenge(protocol, line, NAMES, "NTLM") or line,
     ]
     assert {len(x) for x in made} == {len(line)}
+
+
+@pytest.mark.parametrize("lost", range(1, 60))
+def test_the_rest_of_a_token_whose_start_was_lost_tells_nothing(lost: int) -> None:
+    for message in (ntlm_authenticate("CORP", "joe", "AGENTPC08"), kerberos("EXAMPLE.COM", "imap", "mail")):
+        rest = message[lost:] + b"`l" + b"Pl4nted-Secret" * 9
+        assert SECRET[1:] not in token(rest, NAMES)
+        begins = message[lost : lost + 1] in {b"\x60", b"\xa0", b"\xa1"}  # an element within, whole
+        assert begins or not any(token(message[lost:], NAMES))
+
+
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-1", "DIGEST-MD5", "CRAM-MD5", "EXTERNAL"])
+@pytest.mark.parametrize(
+    "said", ["joe\0AGENT".encode("utf-16-le"), b"\0joe\0a secret server", b"joe\0password", b"the login password 4711"]
+)
+def test_a_message_taken_for_another_mechanism_s_tells_nothing(mechanism: str, said: bytes) -> None:
+    made = b64decode(sasl.client(mechanism, b64encode(said), NAMES))
+    assert len(made) == len(said)
+    assert not {b"password", b"server", b"login", b"4711", b"secret"} & set(re.split(rb"[^A-Za-z0-9]+", made))
+    assert b"A\0G\0E" not in made
+
+
+def test_the_binding_before_a_message_stays() -> None:
+    for mechanism, said in (
+        ("SCRAM-SHA-1", b"n,,n=joe,r=abc"),
+        ("OAUTHBEARER", b"n,a=joe,\x01port=143\x01auth=Bearer x\x01\x01"),
+    ):
+        made = b64decode(sasl.client(mechanism, b64encode(said), NAMES))
+        assert made.startswith(b"n,")
+        assert NAMES.name("joe").encode() in made
+        assert b"143" not in made
