@@ -77,6 +77,7 @@ DATA = frozenset({
     "disallowed plaintext auth", "unsupported auth mechanism", "auth process communication failure",
     "pam_authenticate() failed", "user disabled", "login disabled", "internal failure", "auth failed", "Password mismatch",
     "unknown user",
+    "Dovecot 2.2 to 2.4, src/master/service-monitor.c: SERVICE_DROP_TIMEOUT_MSECS, service_drop_connections",  # a source
 })  # fmt: skip
 """What nobody reads as a sentence, or stays as it is."""
 PRODUCTS = "sessions/defaults.py"
