@@ -226,8 +226,16 @@ class Analysis:
         return Charts(self.result, self.language)
 
     def concurrency(self, *, by: str = "account") -> pd.DataFrame:
-        """Return how many sessions were open: index time, one column per account, client or server."""
+        """Return how many sessions were open: index time, one column per account, client or server.
+
+        Raises:
+            AnalyzerError: ``by`` is none of these.
+        """
         import pandas as pd
+
+        from analyzer.report.picture import check_kind
+
+        check_kind(by)
 
         columns = {
             key: pd.Series(line.counts, index=pd.to_datetime(list(line.times), unit="ns", utc=True), dtype="Int64")

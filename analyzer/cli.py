@@ -169,7 +169,7 @@ Case = Annotated[
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="End with status 0 whatever was found.")]
 
 
-@app.command()
+@app.command(short_help="Say what is wrong, how sure that is, and what to do.")
 def report(
     captures: Captures,
     *,
@@ -260,7 +260,7 @@ def logins(
     _print_table(_read(captures, None, ports, engine, keylogs), "logins", columns, style)
 
 
-@app.command()
+@app.command(short_help="List accounts: logins, clients, most sessions open at once.")
 def accounts(
     captures: Captures,
     *,
@@ -274,15 +274,13 @@ def accounts(
     _print_table(_read(captures, None, ports, engine, keylogs), "accounts", columns, style)
 
 
-@app.command()
+@app.command(short_help="Print what client and server said in one session.")
 def dialogue(
     captures: Captures,
     *,
     session: Annotated[
         str | None,
-        typer.Option(
-            "--session", metavar="UID", help="Which session, such as C3; of the second of two files: NAME:C3."
-        ),
+        typer.Option("--session", metavar="UID", help="Which session, such as C3; of several captures NAME:C3."),
     ] = None,
     language: Language = Tongue.EN,
     ports: Ports = None,
@@ -297,7 +295,7 @@ def dialogue(
     _print_ladder(analysis, *_one_session(analysis, session), _speaker(language))
 
 
-@app.command()
+@app.command(short_help="Say in plain words what one frame is and proves.")
 def explain(
     captures: Captures,
     frame: Annotated[
@@ -322,7 +320,7 @@ def explain(
     _write(_read(captures, known, ports, Engine.AUTO).explain(int(number), capture=name, language=language.value))
 
 
-@app.command()
+@app.command(short_help="Write just the frames that prove the findings.")
 def evidence(
     captures: Captures,
     *,
@@ -345,11 +343,16 @@ def evidence(
 
     if output is None and packed is None:
         _stop("Nothing was asked for.", "-o proof.pcapng for the frames, --pack proof.zip for all of it", USAGE)
+    for path, suffix in ((output, ".pcapng"), (packed, ".zip")):
+        if path is not None and path.suffix.lower() != suffix:
+            _stop(f"{path.name}: this is written as a {suffix} file.", f"call it {path.stem}{suffix}", USAGE)
     shown = _redacted(captures, ports, case) if redact else captures
     analysis = _read(shown, known, ports, Engine.AUTO, hashed=packed is not None)
     try:
         proof = analysis.evidence(language=language.value)
     except OutputError:
+        if any(x.unread for x in analysis.result.captures):
+            _end(analysis.result)
         if packed is None:
             raise
         proof = None
@@ -364,7 +367,7 @@ def evidence(
     _end(analysis.result)
 
 
-@app.command()
+@app.command(short_help="Write a capture to give away: no names, no secrets.")
 def redact(
     source: Annotated[Path, typer.Argument(metavar="IN", help="One capture file, or archive.zip!/member.pcap.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
@@ -379,7 +382,7 @@ def redact(
     typer.echo(f"{done.frames} frames, {done.mail} of mail; of the others only time and length are left", err=True)
 
 
-@app.command()
+@app.command(short_help="Draw open sessions, refusals, clients or delays over time.")
 def chart(
     captures: Captures,
     *,
@@ -403,7 +406,7 @@ def chart(
     _end(analysis.result)
 
 
-@app.command()
+@app.command(short_help="Look through many captures and folders, ranked and grouped.")
 def triage(
     paths: Annotated[
         list[str],
@@ -481,7 +484,7 @@ def triage(
     raise typer.Exit(0 if exit_zero else result.exit_status)
 
 
-@app.command()
+@app.command(short_help="Answer captures as they are put into a folder.")
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder into which captures are put.")],
     *,
@@ -525,7 +528,7 @@ def watch(
             raise typer.Exit(0) from None
 
 
-@app.command()
+@app.command(short_help="Take captures on a page and by an API.")
 def serve(
     *,
     store: Annotated[
@@ -618,7 +621,7 @@ def _give_token(tokens: Path | None, owner: str) -> None:
     typer.echo(f"mailscope: this is {owner}'s token; it is shown this once, and only its hash is kept", err=True)
 
 
-@app.command()
+@app.command(short_help="Print what to do about a cause: look, change, check, undo.")
 def remedy(
     cause: Annotated[
         str, typer.Argument(metavar="CAUSE", help="A cause or a remedy's id, such as per-user-connection-limit.")
@@ -654,7 +657,7 @@ def remedy(
     _write(page(found, names, style.value, say))
 
 
-@app.command()
+@app.command(short_help="Connect to a mail server and tell what answers.")
 def probe(
     host: Annotated[str, typer.Argument(metavar="HOST", help="Name or address of a mail server.")],
     *,
@@ -939,7 +942,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if words == ["--version"]:
         _write(f"mailscope {__version__}\n")
         sys.exit(0)
+    if given and words != given and _is_no_file(words[1]):
+        typer.echo(f"mailscope: {_mistyped(words[1])}", err=True)
+        sys.exit(USAGE)
     sys.exit(_run(words, debug=any(x in DEBUG_FLAGS for x in given)))
+
+
+def _is_no_file(word: str) -> bool:
+    """Tell whether a first word is neither a file nor looks like one: a verb in other letters, most likely."""
+    return word.replace("-", "").isalpha() and not word.startswith("-") and not Path(word).exists()
+
+
+def _mistyped(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word.lower(), VERBS, 1)
+    meant = f"did you mean 'mailscope {near[0]}'?" if near else "'mailscope --help' lists the verbs"
+    return f"there is no verb and no file {word!r}\n  {meant}"
 
 
 def _run(words: list[str], *, debug: bool) -> int:
@@ -968,8 +987,12 @@ def _run(words: list[str], *, debug: bool) -> int:
 
 def _explain(error: AnalyzerError) -> int:
     from analyzer.errors import CaptureError, RuleError
+    from analyzer.text import clean
 
-    typer.echo(f"mailscope: {error}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
+    named = (
+        f"{clean(error.path.name)}: " if isinstance(error, CaptureError) and error.path.name not in str(error) else ""
+    )
+    typer.echo(f"mailscope: {named}{error}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
     return UNREADABLE if isinstance(error, CaptureError) else OUR_BUG if isinstance(error, RuleError) else USAGE
 
 

@@ -24,6 +24,8 @@ class AnalyzerError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # shown below the message in a traceback, as in a notebook
 
 
 class CaptureError(AnalyzerError):

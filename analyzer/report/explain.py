@@ -51,12 +51,13 @@ def explain(seen: Seen, result: Result, capture: str, width: int, say: Say = str
     """Yield what one frame of a capture is, in lines of at most ``width`` columns."""
     moment = datetime.fromtimestamp(seen.ts // NS_PER_S, UTC)
     when = f"{moment:%Y-%m-%d %H:%M:%S}.{seen.ts % NS_PER_S // 1000:06} UTC"
-    yield from _folded(
-        f"{say(f'frame {seen.frame} of {capture}')}   {when}   {say(f'{seen.wire} octets on the wire')}", width
-    )
+    yield from _folded(say(f"frame {seen.frame} of {capture}"), width)
+    yield from _folded(f"{when}   {say(f'{seen.wire} octets on the wire')}", width)
     yield ()
+    last = ""
     for label, text in (*_what(seen, say), *_served(seen, result, capture, say)):
-        yield from _fact(say(label), text, width)
+        yield from _fact("" if label == last else say(label), text, width)
+        last = label
 
 
 def _what(seen: Seen, say: Say) -> Iterator[tuple[str, str]]:

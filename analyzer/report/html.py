@@ -119,7 +119,7 @@ def _template() -> Template:
     made.globals["CLAIMS"] = CLAIMS
     made.filters |= {
         "clock": clock, "date": date, "duration": duration, "percent": percent, "words": words, "thousands": thousands,
-        "sentence": sentence, "share": share,
+        "sentence": sentence, "share": share, "release": release,
     }  # fmt: skip
     return made.get_template("page.html")
 
@@ -147,6 +147,11 @@ def duration(ns: int) -> str:
 def thousands(number: int) -> str:
     """Write a number with its thousands apart."""
     return f"{number:,}"
+
+
+def release(version: str) -> str:
+    """Write a product's version as its maker does: SE, SP2, Online."""
+    return version.upper() if len(version) < 4 else version.capitalize()
 
 
 def sentence(text: str) -> str:

@@ -138,7 +138,7 @@ def check_kind(by: str, kinds: Sequence[str] = KINDS) -> None:
         AnalyzerError: ``by`` is none of ``kinds``.
     """
     if by not in kinds:
-        raise AnalyzerError(f"this chart cannot be drawn by {clean(by, 40)}", hint=f"by is one of {', '.join(kinds)}")
+        raise AnalyzerError(f"sessions cannot be shown by {clean(by, 40)}", hint=f"by is one of {', '.join(kinds)}")
 
 
 def title_of(result: Result, say: Say) -> str:

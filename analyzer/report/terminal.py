@@ -79,10 +79,8 @@ def show(result: Result, console: Console, say: Say = str) -> None:
 
 
 def _screen(result: Result, width: int, say: Say) -> Iterator[Line]:
-    for text in _capture_lines(result, say):
-        yield from (((line, ""),) for line in folded(text, width))
-    for log in result.records:
-        yield from (((line, ""),) for line in folded("   ".join(say(x) for x in _log_facts(log)), width))
+    for facts in (*_capture_facts_of(result), *map(_log_facts, result.records)):
+        yield from (((line, ""),) for line in _side_by_side([say(x) for x in facts], width))
     yield ()
     shown = result.faults[:TOP_FINDINGS]
     if not shown:
@@ -143,7 +141,7 @@ def _facts(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, st
     for text in finding.missing[:TOP_REASONS]:
         yield "settle", text
     yield from _limits(finding)
-    yield from _where(finding, result)
+    yield from _where(finding, result, _tongue(say))
     yield from _cures(finding, result, say)
 
 
@@ -163,7 +161,12 @@ def _rival(candidate: Candidate) -> str:
     return f"{words(candidate.cause)} ({percent(candidate.confidence)})"
 
 
-def _where(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
+def _tongue(say: Say) -> str:
+    """Return the option that makes another verb speak the same language."""
+    return "" if say is str else " --lang es"
+
+
+def _where(finding: Finding, result: Result, tongue: str) -> Iterator[tuple[str, str]]:
     frames = list(dict.fromkeys(x for fact in finding.evidence for x in fact.frames))
     by_capture: dict[str, list[FrameRef]] = {}
     for frame in frames:
@@ -177,7 +180,7 @@ def _where(finding: Finding, result: Result) -> Iterator[tuple[str, str]]:
         yield "", f"Wireshark: frame.number in {{{', '.join(str(x.frame) for x in frames[:TOP_FRAMES])}}}"
     if finding.sessions:
         capture, uid = finding.sessions[0]
-        yield "", f"mailscope dialogue {_files(capture, result)} --session {uid}"
+        yield "", f"mailscope dialogue {_files(capture, result)} --session {uid}{tongue}"
 
 
 def _files(capture: str, result: Result) -> str:
@@ -197,8 +200,10 @@ def _cures(finding: Finding, result: Result, say: Say) -> Iterator[tuple[str, st
         if plan and len(commands) == 1:
             yield "", f"{commands[0]}   {say('then restart the service')}"
         agents = f" --agents {plan.agents}" if plan else ""
-        tongue = "" if say is str else " --lang es"
-        yield "", f"mailscope remedy {remedy.id}{agents}{tongue}   {say('look first, change, restart, check, undo')}"
+        yield (
+            "",
+            f"mailscope remedy {remedy.id}{agents}{_tongue(say)}   {say('look first, change, restart, check, undo')}",
+        )
 
 
 def _rest(result: Result, shown: int, width: int, say: Say) -> Iterator[Line]:
@@ -237,23 +242,35 @@ def _retakes(retakes: Sequence[Finding], width: int, say: Say) -> Iterator[Line]
 def _oddities(result: Result) -> Iterator[str]:
     several = len(result.captures) > 1
     for seen in result.captures[:MANY_CAPTURES]:
-        for text in (*seen.quality.reasons, *seen.warnings):
+        texts = ["; ".join(seen.quality.reasons)] if seen.unread else [*seen.quality.reasons, *seen.warnings]
+        for text in texts:
             yield f"{seen.name}: {text}" if several else text
     for log in result.records:
         for text in log.warnings:
             yield f"{log.name}: {text}"
 
 
-def _capture_lines(result: Result, say: Say) -> Iterator[str]:
+def _side_by_side(facts: Iterable[str], width: int) -> Iterator[str]:
+    """Yield facts beside one another, as many as fit on a line; only one that is too long by itself is folded."""
+    line = ""
+    for fact in facts:
+        joined = f"{line}   {fact}" if line else fact
+        if line and columns(joined) > width:
+            yield from folded(line, width)
+            joined = fact
+        line = joined
+    yield from folded(line, width)
+
+
+def _capture_facts_of(result: Result) -> Iterator[Iterable[str]]:
     if len(result.captures) <= MANY_CAPTURES:
-        for seen in result.captures:
-            yield "   ".join(say(x) for x in _capture_facts(seen, result))
+        yield from (_capture_facts(seen, result) for seen in result.captures)
         return
     unread = sum(x.state in {"not_a_capture", "password_needed", "timeout", "error"} for x in result.captures)
     parts = [f"{len(result.captures)} captures", f"{sum(x.packets for x in result.captures):,} frames"]
     parts += [_count(len(result.sessions), "mail connection")]
     parts += [f"{unread} not readable"] if unread else []
-    yield "   ".join(say(x) for x in parts)
+    yield parts
 
 
 def _capture_facts(seen: CaptureSeen, result: Result) -> Iterator[str]:

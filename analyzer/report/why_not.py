@@ -64,10 +64,9 @@ def _one(cause: str, item: WhyNot, width: int, say: Say) -> Iterator[Line]:
             frames = " ".join(str(x.frame) for x in fact.frames[:FRAMES_TOLD])
             where = f"   {say('frames')} {frames}" if frames else ""
             yield from _fact("" if number else say(label), f"{fact.weight_db:+.0f} dB  {say(fact.text)}{where}", width)
-    for reason in item.reasons:
-        yield from _fact(say("failed"), say(reason), width)
-    for step in item.missing:
-        yield from _fact(say("settle"), say(step), width)
+    for label, texts in (("failed", item.reasons), ("settle", item.missing)):
+        for number, text in enumerate(texts):
+            yield from _fact("" if number else say(label), say(text), width)
 
 
 def _fact(label: str, said: str, width: int) -> Iterator[Line]:

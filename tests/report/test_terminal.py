@@ -46,8 +46,9 @@ def made(*findings: Any, **more: Any) -> Any:
 
 def test_the_screen_answers_first_and_fits_eighty_columns() -> None:
     text = screen(made(SUSPECTED))
-    first, _, _, answer, *_ = text.splitlines()
-    assert first.startswith("agent-pc-07.pcapng   117.9 s   10,647 frames   3 mail connections   IMAP in")
+    first, second, _, answer, *_ = text.splitlines()
+    assert first == "agent-pc-07.pcapng   117.9 s   10,647 frames   3 mail connections"
+    assert second.startswith("IMAP in clear")
     assert answer.startswith("SUSPECTED  per-user connection throttling")
     assert max(map(len, text.splitlines())) <= 80
     assert len(text.splitlines()) <= 25
