@@ -59,7 +59,7 @@ class Database(Protocol):
     """Where a store lies."""
 
     words: Mapping[str, str]
-    """What it calls octets, a counter, and 'locked rows are passed over'."""
+    """What it calls octets, a counter, a text in an index, and 'locked rows are passed over'."""
 
     def open(self) -> Any:
         """Connect."""
@@ -77,7 +77,12 @@ class Database(Protocol):
 class SQLite:
     """A file, or ':memory:' for as long as the program lives."""
 
-    words: Mapping[str, str] = {"blob": "BLOB", "serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "skip_locked": ""}
+    words: Mapping[str, str] = {
+        "blob": "BLOB",
+        "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "searched": ", search",
+        "skip_locked": "",
+    }
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -136,6 +141,7 @@ class PostgreSQL:
     words: Mapping[str, str] = {
         "blob": "BYTEA",
         "serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        "searched": "",
         "skip_locked": "FOR UPDATE SKIP LOCKED",
     }
 

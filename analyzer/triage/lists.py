@@ -52,6 +52,7 @@ def tally(link: Link, owner: Owner, column: str) -> dict[str, int]:
     if column not in TALLIED:
         raise ValueError(f"no tally of {column!r}: it is one of {', '.join(sorted(TALLIED))}")
     mine, values = _mine(owner)
+    mine = mine.replace("owner =", "owner || '' =")  # so that the column's own index is read through, not row after row
     rows = link.rows(
         f"""SELECT {column} AS what, COUNT(*) AS n FROM captures WHERE {mine} AND {column} IS NOT NULL
             GROUP BY {column} ORDER BY n DESC, what""",

@@ -1,5 +1,6 @@
 -- Times are nanoseconds since the epoch, UTC; NULL is unknown. An owner of '' is the command line.
--- $blob and $serial are what the database calls octets and a number that counts up.
+-- $blob and $serial are what the database calls octets and a number that counts up; $searched puts the searched text into
+-- an index, where it is read without the rest of the row: SQLite only, since PostgreSQL's indexes take no long texts.
 
 CREATE TABLE captures (
   id TEXT PRIMARY KEY,               -- drawn by lot: cannot be guessed
@@ -33,10 +34,10 @@ CREATE TABLE captures (
   UNIQUE (owner, location, sha256)
 );
 CREATE INDEX captures_worst ON captures (rank, submitted_ns DESC, id);
-CREATE INDEX captures_of_owner ON captures (owner, rank, submitted_ns DESC, id);
-CREATE INDEX captures_by_state ON captures (owner, state, rank, submitted_ns DESC, id);
-CREATE INDEX captures_by_cause ON captures (owner, cause, rank, submitted_ns DESC, id);
-CREATE INDEX captures_by_verdict ON captures (owner, verdict, rank, submitted_ns DESC, id);
+CREATE INDEX captures_of_owner ON captures (owner, rank, submitted_ns DESC, id, size_bytes$searched);
+CREATE INDEX captures_by_state ON captures (state, owner, rank, submitted_ns DESC, id);
+CREATE INDEX captures_by_cause ON captures (cause, owner, rank, submitted_ns DESC, id);
+CREATE INDEX captures_by_verdict ON captures (verdict, owner, rank, submitted_ns DESC, id);
 CREATE INDEX captures_in_line ON captures (submitted_ns, place, id) WHERE state = 'queued';
 CREATE INDEX captures_at_work ON captures (worker) WHERE state = 'running';
 CREATE INDEX captures_by_content ON captures (sha256, key);
