@@ -28,13 +28,13 @@ def test_poison_costs_its_own_row_only(tmp_path: Path) -> None:
         (tmp_path / f"{name}.pcap").write_bytes(different)
     (tmp_path / "truncated.pcap").write_bytes(sample[:-5])
     with gzip.open(tmp_path / "bomb.pcap.gz", "wb", 1) as bomb:
-        for _ in range(200):
+        for _ in range(100):
             bomb.write(bytes(1 << 20))
     seen = []
     result = triage(
         [tmp_path],
         jobs=2,
-        timeout_s=2,
+        timeout_s=6,
         memory_mb=300,
         target="tests.triage.targets:poisoned",
         progress=lambda row, done, total: seen.append((row.path, done, total)),
