@@ -20,13 +20,14 @@ from typing import Any
 from analyzer.report.result import EXIT_FAULT, EXIT_HEALTHY, EXIT_SUSPECTED, EXIT_UNREADABLE
 from analyzer.rules.finding import CLAIMS, Verdict
 from analyzer.triage.baseline import Change, changes
-from analyzer.triage.case import Case, Filter, Item
+from analyzer.triage.case import Case, Filter, Item, StoredIncident
 from analyzer.triage.gather import INSIDE, Input, gather
 from analyzer.triage.incidents import Incident, incidents
 from analyzer.triage.isolated import MEMORY_MB, TIMEOUT_S, Answer, isolated
 from analyzer.triage.isolated import TARGET as BRIEF
-from analyzer.triage.pool import answers
+from analyzer.triage.pool import answers, at_once
 from analyzer.triage.row import Row, conclusion, findings, key
+from analyzer.triage.spares import Spares
 from analyzer.triage.store import Store
 from analyzer.triage.stories import join, renamed_in
 from analyzer.triage.story import TARGET
@@ -126,8 +127,15 @@ def judged(
             batch.keep(sha256, answer)
     store.tidy()
     files = {one.location: one.path for one in inputs if one.problem is None}
-    for incident in store.incidents(Filter(None, batch=batch.name), limit=MOST_JOINED):
-        join(store, incident, lambda case: lies(case, files), partial(isolated, **ask), batch.key)
+
+    def together(incident: StoredIncident, spares: Spares) -> bool:
+        run = partial(isolated, spares=spares, **ask)
+        return join(store, incident, lambda case: lies(case, files), run, batch.key)
+
+    worst = store.incidents(Filter(None, batch=batch.name), limit=MOST_JOINED)
+    with closing(at_once(((one.id, partial(together, one)) for one in worst), jobs)) as joined:
+        for _ in joined:
+            pass
     return batch
 
 

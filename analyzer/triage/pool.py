@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ AHEAD_ON_DASK = 1000
 CONNECT_S = 30.0
 """Longest time for the scheduler to answer and for a first worker to be there."""
 Key = TypeVar("Key")
+Value = TypeVar("Value")
 DASK = "pip install 'mailscope[dask]', here and on the workers"
 
 
@@ -40,16 +42,29 @@ def answers(
     """
     if scheduler:
         return _on_dask(iter(captures), scheduler, settings)
-    return _here(iter(captures), jobs or os.cpu_count() or 1, settings)
+    return at_once(((key, partial(_ask, path, settings)) for key, path in captures), jobs)
 
 
-def _here(rest: Iterator[tuple[Key, Path]], jobs: int, settings: Mapping[str, Any]) -> Generator[tuple[Key, Answer]]:
-    spares, threads = Spares(), ThreadPoolExecutor(jobs)
-    waiting: dict[Future[Answer], Key] = {}
+def _ask(path: Path, settings: Mapping[str, Any], spares: Spares) -> Answer:
+    return isolated(path, spares=spares, **settings)
+
+
+def at_once(
+    tasks: Iterable[tuple[Key, Callable[[Spares], Value]]], jobs: int | None = None
+) -> Generator[tuple[Key, Value]]:
+    """Yield what each task goes by and what it returns, as they are done; close the generator to stop what runs.
+
+    Args:
+        tasks: What each goes by, and what to call with the spare processes to use; asked for a few ahead of the answers.
+        jobs: Tasks at a time; as many as processors when None.
+    """
+    spares, rest, most = Spares(), iter(tasks), jobs or os.cpu_count() or 1
+    threads = ThreadPoolExecutor(most)
+    waiting: dict[Future[Value], Key] = {}
     try:
         while True:
-            for key, path in islice(rest, AHEAD * jobs - len(waiting)):
-                waiting[threads.submit(isolated, path, spares=spares, **settings)] = key
+            for key, task in islice(rest, AHEAD * most - len(waiting)):
+                waiting[threads.submit(task, spares)] = key
             if not waiting:
                 return
             for done in wait(waiting, return_when=FIRST_COMPLETED).done:

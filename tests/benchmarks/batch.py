@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.batch [--captures N] [--part NAME]``: what a triage of many captures costs.
+"""``python -m tests.benchmarks.batch [--captures N] [--kind NAME] [--part NAME]``: what a triage of many captures costs.
 
 Parts: ``isolation`` (a process of its own for each, against all in one warm process), ``batch`` (all of them by ``mailscope
 triage``, against tshark one after another, of which a sample is timed), ``dask`` (two workers with one thread each, against
@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.benchmarks.captures import UPLOADS, make
+from tests.benchmarks.captures import START_S, UPLOADS, make
 from tests.benchmarks.measure import run
 from tests.benchmarks.rivals import FIELDS
 
@@ -31,24 +31,37 @@ SAMPLE = 20
 HEAVY, HEAVY_BYTES = 16, 6_000_000
 """Captures for Dask, which take about a second each."""
 ROUNDS = 5
+HOUR_S = 3600
 SNAP_AT = 16
 """Octet of the file's head that makes captures different contents with the same work."""
 
 
-def fill(folder: Path, captures: int) -> dict[str, list[Path]]:
-    """Write captures, no two alike; return them by kind."""
+def fill(folder: Path, captures: int, kinds: Sequence[str]) -> dict[str, list[Path]]:
+    """Write captures, each of another hour; return them by kind."""
     folder.mkdir(parents=True, exist_ok=True)
-    octets = {}
-    for kind in UPLOADS:
+    octets: dict[str, tuple[bytearray, list[int]]] = {}
+    for kind in kinds:
         make(kind, folder / kind, 1)
-        octets[kind] = (folder / kind).read_bytes()
+        octets[kind] = (image := bytearray((folder / kind).read_bytes()), list(_seconds(image)))
         (folder / kind).unlink()
-    made: dict[str, list[Path]] = {kind: [] for kind in UPLOADS}
-    for number, kind in enumerate(islice(cycle(UPLOADS), captures)):
+    made: dict[str, list[Path]] = {kind: [] for kind in kinds}
+    for number, kind in enumerate(islice(cycle(kinds), captures)):
         path = folder / f"{number:04}-{kind}.pcap"
-        path.write_bytes(octets[kind][:SNAP_AT] + struct.pack("<I", 100_000 + number) + octets[kind][SNAP_AT + 4 :])
+        image, places = octets[kind]
+        for place in places:
+            within = struct.unpack_from("<I", image, place)[0] % HOUR_S
+            struct.pack_into("<I", image, place, START_S // HOUR_S * HOUR_S + number * HOUR_S + within)
+        path.write_bytes(image)
         made[kind].append(path)
     return made
+
+
+def _seconds(image: bytearray) -> Iterator[int]:
+    """Yield where the seconds of each record of a pcap stand."""
+    at = 24
+    while at < len(image):
+        yield at
+        at += 16 + int.from_bytes(image[at + 8 : at + 12], "little")
 
 
 def median_ms(work: Sequence[Callable[[Path], object]], paths: Sequence[Path]) -> list[float]:
@@ -177,12 +190,13 @@ def main(words: list[str]) -> None:
     """Make the captures and run the parts."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.batch", description=__doc__)
     parser.add_argument("--captures", type=int, default=500)
+    parser.add_argument("--kind", action="append", choices=[*UPLOADS], help="only captures of this kind")
     parser.add_argument("--part", action="append", choices=["isolation", "batch", "dask"])
     asked = parser.parse_args(words)
     parts = asked.part or ["isolation", "batch", "dask"]
     with tempfile.TemporaryDirectory(prefix="mailscope-bench-") as given:
         folder = Path(given) / "captures"
-        made = fill(folder, asked.captures)
+        made = fill(folder, asked.captures, asked.kind or [*UPLOADS])
         if "isolation" in parts:
             isolation(made)
         if "batch" in parts:
