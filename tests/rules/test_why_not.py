@@ -21,7 +21,7 @@ def told(name: str, cause: str, **known: bool) -> str:
 @pytest.mark.parametrize(
     ("name", "cause", "says"),
     [
-        ("one_agent_refused.pcap", "per-user-connection-limit", ["failed nobody was seen accepted", "dB ahead of every rival", "settle Capture at the mail server"]),
+        ("one_agent_refused.pcap", "per-user-connection-limit", ["nobody was seen accepted", "dB ahead of every rival", "Capture at the mail server"]),
         ("one_agent_refused.pcap", "bad_credentials", ["for per-user connection throttling: a claim must be"]),
         ("server_side_limit.pcap", "bad-credentials", ["wrong or changed password: not claimed", "against -"]),
         ("server_side_limit.pcap", "per-user-connection-limit", ["per-user connection throttling: claimed, +"]),

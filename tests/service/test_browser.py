@@ -166,6 +166,7 @@ def test_filters_and_search_change_the_list_without_a_reload(browser: Any, tmp_p
         counted(page, ".rows > li", 2)  # what comes is filtered, too
         assert page.locator("#search").input_value() == "number2"
         page.locator("#search").fill("")
+        looked(page)  # the list is drawn anew while somebody types
         counted(page, ".rows > li", 4)
         page.get_by_role("link", name="confirmed 4").click()
         assert "verdict=confirmed" in page.url

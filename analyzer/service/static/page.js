@@ -169,6 +169,20 @@
   input.addEventListener("change", chosen);
   form.addEventListener("submit", (event) => { event.preventDefault(); chosen(); });
   if (input.files.length) chosen(); // before this script was there
+  // The list with its search box is drawn anew every few seconds: what is typed just then must not be lost with the old box.
+  let typing = 0;
+  addEventListener("input", (event) => {
+    if (event.target.id !== "search") return;
+    const typed = event.target.value;
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      const box = document.getElementById("search");
+      if (!box) return;
+      box.value = typed;
+      htmx.process(box.form);
+      htmx.trigger(box.form, "submit");
+    }, 250);
+  });
   let over = 0;
   const dragged = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
   addEventListener("dragenter", (event) => { if (dragged(event)) { over += 1; form.classList.add("over"); } });
